@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""envgit: git-like versions of whole Linux environments."""
