@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The repository a command works on: where it is, its settings, its store, its worktree, its git side.
+
+This is also the library's face: ``envgit.Repository.open(".")``. Everything costly is put off until
+it is asked for, because ``run`` opens a repository too and must not pay for git.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from envgit.errors import EnvgitError, UsageError
+from envgit.settings import Settings
+
+if TYPE_CHECKING:
+    from envgit.layers.ids import CommitId, WorktreeId
+    from envgit.porcelain.branches import BranchInfo
+    from envgit.porcelain.commit import CommitResult
+    from envgit.porcelain.history import LogEntry
+    from envgit.porcelain.moves import MoveResult
+    from envgit.porcelain.run import RunResult
+    from envgit.porcelain.status import Status
+    from envgit.porcelain.undo import UndoResult
+    from envgit.repo.repository import GitRepository
+    from envgit.repo.signature import Signature
+    from envgit.store.store import Store
+    from envgit.store.worktree import Worktree
+
+DIRECTORY = ".envgit"
+
+
+class NotARepository(EnvgitError):
+    """No ``.envgit`` here or above."""
+
+
+class UnsafeRepository(EnvgitError):
+    """The repository belongs to another user, whose settings could run commands as us."""
+
+
+class Repository:
+    """One repository with the worktree of its project folder.
+
+    ``path`` is the ``.envgit`` folder, ``project`` the folder that holds it (both absolute).
+    ``environ`` is what settings, identity and dates are read from; ``notify`` receives one-line
+    notices (a lock that is waited for, a change set that may be incomplete).
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        environ: Mapping[str, str],
+        overrides: Sequence[tuple[str, str | None]] = (),
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self.path = os.path.abspath(path)
+        self.project = os.path.dirname(self.path)
+        self.environ = environ
+        self.overrides = tuple(overrides)
+        self.notify: Callable[[str], None] = notify or _silent
+
+    @classmethod
+    def open(
+        cls,
+        start: str = ".",
+        *,
+        environ: Mapping[str, str] | None = None,
+        overrides: Sequence[tuple[str, str | None]] = (),
+        notify: Callable[[str], None] | None = None,
+    ) -> Repository:
+        """Find the repository that ``start`` is in, searching upwards as git does.
+
+        ``ENVGIT_DIR`` names it outright and ``ENVGIT_CEILING_DIRECTORIES`` ends the search. Raises
+        NotARepository, and UnsafeRepository when it belongs to somebody else (as git's
+        ``safe.directory``, CVE-2022-24765).
+        """
+        environment = os.environ if environ is None else environ
+        path = _discover(os.path.abspath(start), environment)
+        repository = cls(path, environ=environment, overrides=overrides, notify=notify)
+        _check_owner(repository)
+        return repository
+
+    @classmethod
+    def init(cls, directory: str = ".", *, source: str | None = None, **options: Any) -> Repository:
+        """Make a repository in ``directory``; see :func:`envgit.porcelain.init.init`."""
+        from envgit.porcelain.init import init
+
+        return init(directory, source=source, **options).repository
+
+    # -- what a repository is made of -------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """System, user and repository settings, and the overrides of ``-c``."""
+        return Settings.load(
+            environ=self.environ,
+            repository=os.path.join(self.path, "config"),
+            overrides=self.overrides,
+        )
+
+    @cached_property
+    def store(self) -> Store:
+        """The user's store (``core.store``, ``ENVGIT_STORE``), opened."""
+        return open_store(self.environ, self.settings)
+
+    @cached_property
+    def git(self) -> GitRepository:
+        """The git side. The first use imports pygit2."""
+        from envgit.repo.repository import GitRepository
+
+        return GitRepository.open(self.path)
+
+    @cached_property
+    def worktree(self) -> Worktree:
+        """The worktree of the project folder.
+
+        A project folder that was moved takes its worktree along; one that was copied gets a new
+        worktree at HEAD, since two folders cannot share uncommitted changes.
+        """
+        from envgit.store.worktree import Worktree
+
+        name = self.settings.get("envgit.worktree")
+        if name is None:
+            raise EnvgitError(
+                f"{self.path} names no worktree",
+                hint="set envgit.worktree in its config, or make the environment again with init",
+            )
+        worktree = Worktree(self.store, _worktree_id(name))
+        owner = worktree.state().repository
+        if owner != self.path:
+            from envgit.porcelain.relocate import relocate
+
+            worktree = relocate(self, worktree)
+        return worktree
+
+    # -- locks ------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, what: str) -> Iterator[Worktree]:
+        """Hold the worktree's lock, finish what a crash left half done, and keep ``gc`` out.
+
+        ``what`` is what others who wait are told. Lock order: store (shared), then worktree.
+        """
+        with (
+            self.store.lock(exclusive=False, what=what, on_wait=self._waiting),
+            self.worktree.lock(what=what, on_wait=self._waiting) as worktree,
+        ):
+            self.recover()
+            yield worktree
+
+    def recover(self) -> None:
+        """Roll a half-done publication forward. The caller holds the worktree's lock."""
+        if self.worktree.journal.pending():
+            from envgit.porcelain.publish import replay
+
+            replay(self)
+
+    def _waiting(self, holder: str) -> None:
+        self.notify(f"waiting for {holder}")
+
+    # -- the user's identity ----------------------------------------------------------------
+
+    def signature(
+        self, role: str = "COMMITTER", *, author: str | None = None, date: str | None = None
+    ) -> Signature:
+        """Who acts, and when: ``ENVGIT_<role>_NAME/_EMAIL/_DATE``, else ``user.*``, else git's."""
+        from envgit.porcelain.identity import signature
+
+        return signature(self, role, author=author, date=date)
+
+    # -- verbs ------------------------------------------------------------------------------
+
+    def run(self, argv: Sequence[str], **options: Any) -> RunResult:
+        """Run a command in the worktree; see :func:`envgit.porcelain.run.run`."""
+        from envgit.porcelain.run import run
+
+        return run(self, argv, **options)
+
+    def status(self, **options: Any) -> Status:
+        """What differs from HEAD; see :func:`envgit.porcelain.status.status`."""
+        from envgit.porcelain.status import status
+
+        return status(self, **options)
+
+    def commit(self, message: str | None = None, **options: Any) -> CommitResult:
+        """Record the uncommitted changes; see :func:`envgit.porcelain.commit.commit`."""
+        from envgit.porcelain.commit import commit
+
+        return commit(self, message, **options)
+
+    def log(self, *revisions: str, **options: Any) -> Iterator[LogEntry]:
+        """The history, newest first; see :func:`envgit.porcelain.history.log`."""
+        from envgit.porcelain.history import log
+
+        return log(self, revisions, **options)
+
+    def switch(self, target: str | None = None, **options: Any) -> MoveResult:
+        """Go to another branch or commit; see :func:`envgit.porcelain.moves.switch`."""
+        from envgit.porcelain.moves import switch
+
+        return switch(self, target, **options)
+
+    def reset(self, revision: str = "HEAD", **options: Any) -> MoveResult:
+        """Move the branch; see :func:`envgit.porcelain.moves.reset`."""
+        from envgit.porcelain.moves import reset
+
+        return reset(self, revision, **options)
+
+    def rollback(self, revision: str | None = None, **options: Any) -> MoveResult:
+        """Go back; see :func:`envgit.porcelain.moves.rollback`."""
+        from envgit.porcelain.moves import rollback
+
+        return rollback(self, revision, **options)
+
+    def restore(self, paths: Sequence[bytes], **options: Any) -> int:
+        """Bring paths back; see :func:`envgit.porcelain.restore.restore`."""
+        from envgit.porcelain.restore import restore
+
+        return restore(self, paths, **options)
+
+    def branches(self, **options: Any) -> list[BranchInfo]:
+        """The branches; see :func:`envgit.porcelain.branches.list_branches`."""
+        from envgit.porcelain.branches import list_branches
+
+        return list_branches(self, **options)
+
+    def undo(self, count: int = 1) -> UndoResult:
+        """Take the last operations back; see :func:`envgit.porcelain.undo.undo`."""
+        from envgit.porcelain.undo import undo
+
+        return undo(self, count)
+
+    def redo(self, count: int = 1) -> UndoResult:
+        """Do again what was undone; see :func:`envgit.porcelain.undo.redo`."""
+        from envgit.porcelain.undo import redo
+
+        return redo(self, count)
+
+    def read(self, path: bytes, revision: str | None = None) -> BinaryIO:
+        """Open a file of the worktree, or of ``revision``, for reading its bytes."""
+        from envgit.porcelain.contents import open_file
+
+        return open_file(self, path, revision)
+
+    def resolve(self, revision: str) -> CommitId:
+        """The commit that ``revision`` names, by git's grammar."""
+        return self.git.resolve(revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of an operation: seconds since the epoch and the zone's offset in minutes."""
+
+    seconds: int
+    offset: int
+
+    @classmethod
+    def now(cls) -> Clock:
+        """The present, in the local time zone."""
+        seconds = int(time.time())
+        return cls(seconds, time.localtime(seconds).tm_gmtoff // 60)
+
+
+def open_store(environ: Mapping[str, str], settings: Settings) -> Store:
+    """The store of this user: ``ENVGIT_STORE``, ``core.store``, or the default for root or not."""
+    from envgit.store.store import Store
+
+    path = environ.get("ENVGIT_STORE") or settings.get("core.store")
+    if not path:
+        if os.geteuid() == 0:
+            path = "/var/lib/envgit"
+        else:
+            home = environ.get("HOME", "/")
+            data = environ.get("XDG_DATA_HOME") or os.path.join(home, ".local/share")
+            path = os.path.join(data, "envgit")
+    return Store.open(os.path.abspath(os.path.expanduser(path)), create=True)
+
+
+def _silent(_: str) -> None:
+    """Nobody listens."""
+
+
+def _worktree_id(name: str) -> WorktreeId:
+    if len(name) != 16 or not all(digit in "0123456789abcdef" for digit in name):
+        raise UsageError(f"envgit.worktree is not the name of a worktree: {name!r}")
+    return name  # type: ignore[return-value]  # just validated
+
+
+def _discover(start: str, environ: Mapping[str, str]) -> str:
+    named = environ.get("ENVGIT_DIR")
+    if named:
+        if not _is_repository(named):
+            raise NotARepository(f"not an envgit repository: '{named}'")
+        return os.path.abspath(named)
+    ceilings = {
+        os.path.normpath(entry)
+        for entry in environ.get("ENVGIT_CEILING_DIRECTORIES", "").split(":")
+        if entry
+    }
+    folder = start
+    while True:
+        candidate = os.path.join(folder, DIRECTORY)
+        if _is_repository(candidate):
+            return candidate
+        parent = os.path.dirname(folder)
+        if parent == folder or parent in ceilings:
+            raise NotARepository(
+                f"not an envgit repository (or any of the parent directories): {DIRECTORY}",
+                hint="make one with 'envgit init --from debian:bookworm'",
+            )
+        folder = parent
+
+
+def _is_repository(path: str) -> bool:
+    return os.path.isfile(os.path.join(path, "HEAD")) and os.path.isdir(
+        os.path.join(path, "objects")
+    )
+
+
+def _check_owner(repository: Repository) -> None:
+    """Refuse a repository of another user, as git does, unless ``safe.directory`` names it."""
+    owner = os.stat(repository.path).st_uid
+    user = os.geteuid()
+    trusted = {user}
+    sudo = repository.environ.get("SUDO_UID", "")
+    if user == 0 and sudo.isdigit():
+        trusted.add(int(sudo))
+    if owner in trusted:
+        return
+    safe = Settings.load(environ=repository.environ, repository=None, overrides=())
+    for entry in safe.get_all("safe.directory"):
+        if entry in ("*", repository.project):
+            return
+    raise UnsafeRepository(
+        f"detected dubious ownership in repository at '{repository.project}'",
+        hint=f"if you trust it: envgit config --global --add safe.directory {repository.project}",
+    )
