@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``init --from SOURCE`` may name, so that a wrong word is refused before anything is made.
+
+The grammar is skopeo's ``transport:reference`` with envgit's own ``scratch``, ``debian:``, ``tar:``
+and ``rootfs:``. Parsing looks at nothing but the text: whether a file or a suite exists is found
+out by whoever reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from envgit.errors import EnvgitError
+
+SCRATCH = "scratch"
+DEBIAN = "debian"
+TAR = "tar"
+ROOTFS = "rootfs"
+
+GRAMMAR = "scratch, debian:SUITE[+PACKAGE,...], tar:FILE (- is standard input), rootfs:DIR"
+
+_LATER = ("docker", "oci", "oci-archive", "docker-archive", "dir")
+_SUITE = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\Z")
+# Debian policy 5.6.1 for the name; apt-get(8) for the architecture and the version behind it.
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+)?\Z")
+
+
+class SourceError(EnvgitError):
+    """The text after ``--from`` names nothing that an environment can come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an environment's first content comes from.
+
+    ``value`` is the suite for ``debian``, the file for ``tar`` (``-`` is standard input), the
+    directory for ``rootfs``, and empty for ``scratch``; ``packages`` is for ``debian`` alone.
+    """
+
+    kind: str
+    value: str = ""
+    packages: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The text that parses to this source."""
+        if self.kind == SCRATCH:
+            return SCRATCH
+        packages = f"+{','.join(self.packages)}" if self.packages else ""
+        return f"{self.kind}:{self.value}{packages}"
+
+
+def parse_source(text: str) -> Source:
+    """Read SOURCE; raises `SourceError`, whose hint says what would have been understood."""
+    kind, colon, value = text.partition(":")
+    if text == SCRATCH:
+        return Source(SCRATCH)
+    if kind in (TAR, ROOTFS) and colon:
+        if not value:
+            noun = "a file" if kind == TAR else "a directory"
+            raise SourceError(f"{kind}: needs {noun} behind the colon", hint=f"sources: {GRAMMAR}")
+        return Source(kind, value)
+    if kind == DEBIAN and colon:
+        return _parse_debian(value)
+    if kind in _LATER and colon:
+        raise SourceError(
+            f"this version of envgit does not read {kind}: sources yet",
+            hint="unpack the image, for instance with skopeo and umoci, and use rootfs:DIR",
+        )
+    raise SourceError(f"unknown source '{text}'", hint=_suggest(text, kind))
+
+
+def _parse_debian(value: str) -> Source:
+    suite, plus, listed = value.partition("+")
+    if not _SUITE.match(suite):
+        raise SourceError(
+            f"'{suite}' is not the name of a Debian suite",
+            hint="write, for instance, debian:bookworm or debian:stable+python3,git",
+        )
+    packages = tuple(name for name in listed.split(",") if name)
+    if plus and not packages:
+        raise SourceError("no package is named behind the +", hint=f"sources: {GRAMMAR}")
+    for name in packages:
+        if not _PACKAGE.match(name):
+            raise SourceError(f"'{name}' cannot be the name of a Debian package")
+    return Source(DEBIAN, suite, packages)
+
+
+def _suggest(text: str, kind: str) -> str:
+    """The one sentence that helps most with a source that was not understood."""
+    if kind == DEBIAN:
+        return "name the suite: debian:bookworm"
+    if re.search(r"\.(tar|t?gz|t?xz|t?zst|tzst)(\.\w+)?\Z", text):
+        return f"for an archive write tar:{text}"
+    if text.startswith((".", "/", "~")) or text.endswith("/"):
+        return f"for a directory write rootfs:{text}"
+    return f"sources: {GRAMMAR}"
