@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: click parses, porcelain does, this room prints."""
+"""The command line: parse, call porcelain, render; the only room that knows click and terminals."""

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names every verb without importing it, so that `envgit run` pays for `run` alone.
+
+A verb is found as ``module:attribute`` beneath ``envgit.cli``; its one line of help stands here
+because `envgit --help` must not import thirty modules to print thirty lines. A test compares the
+lines with the verbs' own docstrings.
+"""
+
+from __future__ import annotations
+
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "start an environment",
+        (("init", "create:init", "Create a repository, with a first state if asked for one"),),
+    ),
+    (
+        "work in it",
+        (
+            ("run", "running:run", "Run a command in the worktree; its changes stay there"),
+            ("shell", "running:shell", "Open a shell in the worktree, or in a commit"),
+            ("cp", "outside:cp", "Copy between the host and the environment"),
+            ("mount", "outside:mount", "See a state of the environment from the host"),
+            ("umount", "outside:umount", "Take such a view away again"),
+            ("restore", "moving:restore", "Bring paths back to what a commit has"),
+        ),
+    ),
+    (
+        "examine the history and state",
+        (
+            ("status", "inspect:status", "Show what changed since the last commit"),
+            ("diff", "difference:diff", "Show changes between commits, or commit and worktree"),
+            ("log", "history:log", "Show the commits"),
+            ("show", "history:show", "Show a commit, or a file or directory of one"),
+            ("reflog", "history:reflog", "Show where a branch or HEAD has been"),
+            ("ls-tree", "inspect:ls_tree", "List the contents of a directory in a commit"),
+            ("rev-parse", "inspect:rev_parse", "Turn names of revisions into ids"),
+            ("merge-base", "inspect:merge_base", "Find common ancestors of commits"),
+        ),
+    ),
+    (
+        "grow, mark and tweak your history",
+        (
+            ("commit", "committing:commit", "Record the uncommitted changes as a commit"),
+            ("branch", "references:branch", "List, create, rename or delete branches"),
+            ("tag", "references:tag", "List, create or delete tags"),
+            ("switch", "moving:switch", "Switch to another branch"),
+            ("checkout", "moving:checkout", "Switch branches or restore paths"),
+        ),
+    ),
+    (
+        "go back",
+        (
+            ("rollback", "returning:rollback", "Take the branch back to an earlier state"),
+            ("reset", "returning:reset", "Set the branch to a commit"),
+            ("undo", "operations:undo", "Take back what the last commands did"),
+            ("redo", "operations:redo", "Do again what undo took back"),
+            ("op", "operations:op", "Show or restore entries of the operation log"),
+        ),
+    ),
+    (
+        "move environments",
+        (("export", "outside:export", "Write a state as an archive"),),
+    ),
+    (
+        "look after it",
+        (
+            ("config", "configuration:config", "Read and write settings"),
+            ("gc", "upkeep:gc", "Remove what nothing needs any more"),
+            ("fsck", "upkeep:fsck", "Verify every object, layer and file"),
+            ("du", "upkeep:du", "Show what a commit or branch occupies"),
+            ("doctor", "upkeep:doctor", "Try what this host can do, and explain"),
+            ("completion", "completion:completion", "Print the completion script for a shell"),
+            ("help", "helping:help_verb", "Show help about a verb"),
+        ),
+    ),
+)
+
+# Verbs nobody types: called by the completion scripts, and git's word for --version.
+HIDDEN: dict[str, str] = {"__complete": "completion:complete", "version": "helping:version_verb"}
+
+
+def verbs() -> dict[str, str]:
+    """Return the target of every verb, ``module:attribute``, by its name."""
+    named = {name: target for _, rows in GROUPS for name, target, _ in rows}
+    return named | HIDDEN
+
+
+def summaries() -> dict[str, str]:
+    """Return the one-line help of every visible verb, in the order of `envgit --help`."""
+    return {name: line for _, rows in GROUPS for name, _, line in rows}

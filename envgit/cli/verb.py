@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes click's commands behave like git's verbs: parsing, usage text, help and exit statuses.
+
+A verb's module declares it with ``@verb``, ``@flag``, ``@value`` and ``@argument``; the function
+receives the ``App`` first and returns an exit status (None is 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from envgit.cli import tokens
+from envgit.cli.errors import UsageProblem
+from envgit.cli.tokens import AskedForHelp, Spelling
+
+Function = Callable[..., Any]
+
+_INDENT, _COLUMN = 4, 26  # git's usage text: parse-options.c, USAGE_OPTS_WIDTH
+
+
+class Option(click.Option):
+    """An option with what git's usage text and parsing need besides.
+
+    ``optional`` is the value it has when none is attached (``--color`` = ``--color=always``);
+    ``section`` the heading it is listed under; ``hint`` how its value is shown (``<msg>``).
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        optional: str | None = None,
+        section: str = "",
+        hint: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.optional = optional
+        self.section = section
+        self.hint = hint
+
+    def spellings(self) -> list[Spelling]:
+        """Every way to write this option, ``--no-X`` of options with a value included."""
+        owner = self.name or ""
+        if self.is_flag or self.count:
+            listed = [Spelling(text, owner, tokens.NONE) for text in self.opts]
+            return listed + [
+                Spelling(text, owner, tokens.NONE, bare="flag", negation=True)
+                for text in self.secondary_opts
+            ]
+        takes = tokens.VALUE if self.optional is None else tokens.OPTIONAL
+        listed = [Spelling(text, owner, takes, bare=self.optional or "") for text in self.opts]
+        return listed + [
+            Spelling(f"--no-{text[2:]}", owner, tokens.NONE, negation=True)
+            for text in self.opts
+            if text.startswith("--") and not text.startswith("--no-")
+        ]
+
+
+class Verb(click.Command):
+    """A verb of envgit. ``usage`` lists its synopses without the program's name.
+
+    ``dashes``: what follows ``--`` is passed as ``paths`` (None when there was no ``--``).
+    ``command_follows``: options end at the first positional, as for ``run``. ``number`` names the
+    option that ``-5`` means.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        usage: Sequence[str] = (),
+        dashes: bool = False,
+        command_follows: bool = False,
+        number: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs["add_help_option"] = False  # -h and --help are git's, see ``parse_args``
+        super().__init__(*args, **kwargs)
+        self.usage = tuple(usage)
+        self.dashes = dashes
+        self.command_follows = command_follows
+        self.number = number
+
+    def options(self) -> list[Option]:
+        """The verb's options in the order they were declared."""
+        return [param for param in self.params if isinstance(param, Option)]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split the line by git's rules and let click convert the result."""
+        if not self.command_follows and args == ["-h"]:
+            raise AskedForHelp(long=False)
+        spellings = {one.text: one for option in self.options() for one in option.spellings()}
+        line = tokens.split(
+            args, spellings, interspersed=not self.command_follows, number=self.number
+        )
+        positionals = line.positionals
+        if self.dashes:
+            ctx.params["paths"] = None if line.after is None else tuple(line.after)
+        elif line.after is not None:
+            positionals = [*positionals, *line.after]
+        return super().parse_args(ctx, [*line.tokens(), "--", *positionals])
+
+    # -- text --------------------------------------------------------------------------------
+
+    def short_usage(self) -> str:
+        """The usage text that ``-h`` and usage errors print, in git's layout."""
+        lines = []
+        for number, synopsis in enumerate(self.usage or (self.name or "",)):
+            start = "usage: " if number == 0 else "   or: "
+            lines.extend(_synopsis(f"{start}envgit ", synopsis))
+        section = None
+        for option in self.options():
+            if option.hidden:
+                continue
+            if option.section != section:
+                section = option.section
+                lines.append("")
+                if section:
+                    lines.append(section)
+            lines.extend(_option_lines(option))
+        return "\n".join(lines) + "\n"
+
+    def manual(self) -> str:
+        """The longer text that ``--help`` and ``help VERB`` print."""
+        body = _paragraphs(self.help or "")
+        return f"{self.short_usage()}\n{body}\n" if body else self.short_usage()
+
+
+def verb(name: str, *usage: str, **options: Any) -> Callable[[Function], Verb]:
+    """Declare a verb. The function's docstring is its manual, the first sentence its one line."""
+
+    def decorate(function: Function) -> Verb:
+        made = click.command(name, cls=Verb, usage=usage or (name,), **options)(
+            click.pass_obj(function)
+        )
+        assert isinstance(made, Verb)
+        return made
+
+    return decorate
+
+
+def flag(*names: str, **options: Any) -> Callable[[Function], Function]:
+    """A switch. Its first long name can be negated (``--quiet``, ``--no-quiet``)."""
+    long = next((name for name in names if name.startswith("--")), None)
+    if long is not None and not long.startswith("--no-") and "/" not in long:
+        at = names.index(long)
+        names = (*names[:at], f"{long}/--no-{long[2:]}", *names[at + 1 :])
+        options.setdefault("default", False)
+    else:
+        options.setdefault("is_flag", True)
+    return click.option(*names, cls=Option, **options)
+
+
+def count(*names: str, **options: Any) -> Callable[[Function], Function]:
+    """A switch that may be repeated; its value is how often."""
+    return click.option(*names, cls=Option, count=True, **options)
+
+
+def value(*names: str, **options: Any) -> Callable[[Function], Function]:
+    """An option with a value; ``hint`` is how help shows it, ``optional`` makes it attachable."""
+    return click.option(*names, cls=Option, **options)
+
+
+def argument(name: str, **options: Any) -> Callable[[Function], Function]:
+    """A positional argument; ``nargs=-1`` for any number."""
+    options.setdefault("required", False)
+    return click.argument(name, **options)
+
+
+def json_flag(function: Function) -> Function:
+    """The ``--json`` of every verb that prints a table or a fact."""
+    return flag("--json", "as_json", help="print the result as JSON")(function)
+
+
+def execute(command: Verb, arguments: Sequence[str], app: Any) -> int:
+    """Parse ``arguments`` and call the verb. Raises UsageProblem in git's words, and the verb's
+    own errors; returns its exit status."""
+    try:
+        with command.make_context(command.name, list(arguments), obj=app) as context:
+            status = command.invoke(context)
+    except AskedForHelp as asked:
+        app.show_help(command, long=asked.long)
+        return 0 if asked.long else 129
+    except UsageProblem as problem:
+        if problem.usage == "short":
+            problem.usage = command.short_usage()
+        raise
+    except click.ClickException as error:
+        raise _in_gits_words(command, error) from error
+    except click.exceptions.Exit as left:
+        return left.exit_code
+    except click.Abort as aborted:
+        raise KeyboardInterrupt from aborted
+    return int(status or 0)
+
+
+def _in_gits_words(command: Verb, error: click.ClickException) -> UsageProblem:
+    param = getattr(error, "param", None)
+    usage = command.short_usage()
+    if isinstance(error, click.MissingParameter):
+        name = param.human_readable_name.lower() if param is not None else "argument"
+        return UsageProblem(f"missing argument: <{name}>", usage=usage)
+    if isinstance(error, click.BadParameter) and isinstance(param, Option):
+        name = max(param.opts, key=len).lstrip("-")
+        if isinstance(param.type, click.Choice):
+            choices = [f'"{choice}"' for choice in param.type.choices]
+            listed = ", ".join(choices[:-1]) + (f", or {choices[-1]}" if choices[1:] else "")
+            return UsageProblem(f"option `{name}' expects {listed or choices[0]}")
+        if isinstance(param.type, (click.types.IntParamType, click.IntRange)):
+            return UsageProblem(f"option `{name}' expects a numerical value")
+        return UsageProblem(f"option `{name}': {error.message}")
+    extra = "Got unexpected extra argument"
+    if error.message.startswith(extra):
+        words = error.message[len(extra) :].lstrip("s").strip(" ()")
+        return UsageProblem(f"unexpected argument: {words}", usage=usage)
+    return UsageProblem(error.message[:1].lower() + error.message[1:].rstrip("."), usage=usage)
+
+
+def _synopsis(start: str, synopsis: str) -> list[str]:
+    """Break a synopsis at 79 columns, continuation lines beneath the first word after the verb."""
+    words = synopsis.split(" ")
+    indent = " " * (len(start) + len(words[0]) + 1)
+    lines, current = [], start + words[0]
+    for word in words[1:]:
+        if len(current) + 1 + len(word) > 79 and current.strip() != start.strip():
+            lines.append(current)
+            current = indent + word
+        else:
+            current += " " + word
+    return [*lines, current]
+
+
+def _option_lines(option: Option) -> list[str]:
+    shorts = [name for name in option.opts if not name.startswith("--")]
+    longs = [name for name in option.opts if name.startswith("--")]
+    left = " " * _INDENT + ", ".join(shorts + longs)
+    if not (option.is_flag or option.count):
+        hint = option.hint or f"<{(option.name or '').replace('_', '-')}>"
+        if option.optional is None:
+            left += f" {hint}"
+        else:
+            left += f"[={hint}]" if longs else f"[{hint}]"
+    text = option.help or ""
+    if len(left) < _COLUMN:
+        return [f"{left:<{_COLUMN}}{text}".rstrip()]
+    return [left, " " * _COLUMN + text]
+
+
+def _paragraphs(text: str) -> str:
+    """Fill paragraphs to 79 columns; a paragraph that starts with ``\\b`` stays as it is."""
+    import textwrap
+
+    blocks = []
+    for block in textwrap.dedent(text).strip().split("\n\n"):
+        lines = block.strip("\n").splitlines()
+        if lines and lines[0].strip() == "\b":
+            blocks.append("\n".join(lines[1:]))
+        elif all(line.startswith("    ") for line in lines):
+            blocks.append("\n".join(lines))
+        else:
+            blocks.append(textwrap.fill(" ".join(lines), 79))
+    return "\n\n".join(blocks)
