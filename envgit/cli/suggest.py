@@ -5,26 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-# help_unknown_cmd: swapping is free, a wrong letter costs 2, an added one 1, a missing one 3; a
-# word that begins with what was typed counts as exact; nothing over 6 is like it at all.
+# help_unknown_cmd: swapping is free, a wrong letter costs 2, an added one 1, a missing one 3;
+# nothing over 6 is like it at all. git adds its best guess to words that begin with what was typed;
+# we show those alone.
 _SWAP, _REPLACE, _ADD, _DROP = 0, 2, 1, 3
 _FLOOR = 7
 
 
 def similar(typed: str, words: Iterable[str]) -> list[str]:
-    """Return the words that are most like what was typed, all of the best score, best first."""
-    scored = sorted(
-        (0 if word.startswith(typed) else distance(typed, word) + 1, word) for word in set(words)
-    )
+    """Return the words that begin with what was typed, else all that are most like it."""
+    known = set(words)
+    begun = sorted(word for word in known if word.startswith(typed))
+    if begun:
+        return begun
+    scored = sorted((distance(typed, word) + 1, word) for word in known)
     if not scored or scored[0][0] >= _FLOOR:
         return []
-    prefixed = [word for score, word in scored if score == 0]
-    others = [(score, word) for score, word in scored if score > 0]
-    if prefixed and len(prefixed) == len(scored):
-        return prefixed
-    best = others[0][0] if others else _FLOOR
-    close = [word for score, word in others if score == best] if best < _FLOOR else []
-    return prefixed + close
+    return [word for score, word in scored if score == scored[0][0]]
 
 
 def distance(source: str, target: str) -> int:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the user for a message in their editor, and cleans it up as git does."""
+
+from __future__ import annotations
+
+import os
+
+from envgit.cli.app import App
+from envgit.errors import EnvgitError
+
+
+class EditorError(EnvgitError):
+    """There is no editor to be had, or it failed."""
+
+    exit_code = 1
+    prefix = "error"
+
+
+def command(app: App) -> str | None:
+    """Choose the editor: ENVGIT_EDITOR, core.editor, VISUAL, EDITOR, vi; None on a dumb terminal
+    without an EDITOR (git-var(1), GIT_EDITOR)."""
+    environ = app.environ
+    dumb = environ.get("TERM", "dumb") == "dumb"
+    chosen = environ.get("ENVGIT_EDITOR") or app.settings.get("core.editor")
+    if not chosen and not dumb:
+        chosen = environ.get("VISUAL")
+    chosen = chosen or environ.get("EDITOR")
+    if not chosen and not dumb:
+        chosen = "vi"
+    return chosen
+
+
+def edit(app: App, path: str, text: str) -> str:
+    """Let the user edit ``text`` in the file ``path`` and return what they left. Raises EditorError.
+
+    The file stays afterwards (git keeps COMMIT_EDITMSG too): a message is not lost when the commit
+    fails.
+    """
+    import signal
+    import subprocess
+
+    chosen = command(app)
+    if chosen is None:
+        raise EditorError("Terminal is dumb, but EDITOR unset")
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    if chosen != ":":
+        app.out.flush()
+        if app.out.stderr_is_terminal and app.environ.get("TERM", "dumb") == "dumb":
+            app.out.note("hint: Waiting for your editor to close the file...")
+        # Ctrl-C is for the editor; git ignores it meanwhile as well (editor.c).
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            done = subprocess.run(
+                ["sh", "-c", f'{chosen} "$@"', chosen, path],
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        finally:
+            signal.signal(signal.SIGINT, previous)
+        if done.returncode != 0:
+            raise EditorError(f"There was a problem with the editor '{chosen}'.")
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def clean(text: str, *, comments: bool) -> str:
+    """Clean a message (git-commit(1), ``--cleanup``): no trailing blanks, no empty lines at either
+    end, no more than one in a row; ``comments`` says that lines starting with # go, too, and all
+    that follows git's scissors line."""
+    kept: list[str] = []
+    for line in text.split("\n"):
+        if comments and line.startswith("# ------------------------ >8 ----"):
+            break
+        if comments and line.startswith("#"):
+            continue
+        line = line.rstrip()
+        if line or (kept and kept[-1]):
+            kept.append(line)
+    while kept and not kept[-1]:
+        kept.pop()
+    return "\n".join(kept) + "\n" if kept else ""
+
+
+def default_path(app: App, name: str) -> str:
+    """The file a message is edited in, beside the repository's other state."""
+    return os.path.join(app.repository.path, name)
