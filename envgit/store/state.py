@@ -33,6 +33,8 @@ class State:
     ``boot_id`` is the boot in which the changes were begun while they may be unflushed, else None.
     ``mountpoints`` are paths that the sandbox made in the upper directory to mount something on
     (relative, ``/`` between components, surrogateescape for odd bytes): no change of the user's.
+    ``committed_runs`` counts the recorded runs of ``changes`` that a commit made while something
+    was running has taken up already.
     """
 
     repository: str
@@ -43,6 +45,7 @@ class State:
     config: dict[str, Any] = field(default_factory=dict)
     boot_id: str | None = None
     mountpoints: tuple[str, ...] = ()
+    committed_runs: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values, in the order of the file."""
@@ -56,6 +59,7 @@ class State:
             "changes": self.changes,
             "boot_id": self.boot_id,
             "mountpoints": list(self.mountpoints),
+            "committed_runs": self.committed_runs,
         }
 
     def serialize(self) -> bytes:
@@ -73,6 +77,7 @@ _KEYS = {
     "changes",
     "boot_id",
     "mountpoints",
+    "committed_runs",
 }
 
 
@@ -99,6 +104,8 @@ def from_json(record: object) -> State:
     _need(_is_texts(record["mountpoints"]), "'mountpoints' is not a list of paths")
     for name in record["mountpoints"]:
         _need(is_inside(name), f"'mountpoints' names {name!r}, which is no path inside")
+    taken = record["committed_runs"]
+    _need(type(taken) is int and taken >= 0, "'committed_runs' is not a count")
     return State(
         repository=record["repository"],
         changes=record["changes"],
@@ -108,6 +115,7 @@ def from_json(record: object) -> State:
         config=record["config"],
         boot_id=boot,
         mountpoints=tuple(record["mountpoints"]),
+        committed_runs=taken,
     )
 
 
