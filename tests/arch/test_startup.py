@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command loads, by the interpreter's own list: a clock would prove less and flicker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import builders, cli
+
+# On the way to run and shell nothing of these may be loaded; each costs more than all the rest.
+NEVER_IN_RUN = {
+    "asyncio",
+    "concurrent.futures",
+    "http",
+    "importlib.metadata",
+    "logging",
+    "multiprocessing",
+    "pygit2",
+    "pyroute2",
+    "rich",
+    "socket",
+    "ssl",
+    "tarfile",
+    "unittest",
+    "zstandard",
+}
+
+
+def loaded(*args: str, cwd: Path) -> set[str]:
+    """The modules that ``envgit ARGS`` imports, by PYTHONPROFILEIMPORTTIME."""
+    done = cli.run(args, cwd=cwd, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.status == 0, done.describe("0")
+    return {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository of the small root filesystem."""
+    builders.rootfs(tmp_path / "rootfs")
+    project = tmp_path / "project"
+    cli.run(["init", project, "--from", f"rootfs:{tmp_path}/rootfs"]).ok()
+    return project
+
+
+@pytest.mark.root
+@pytest.mark.needs("overlay")
+@pytest.mark.parametrize(
+    "command", [("run", "--", "true"), ("run", "--", "sh", "-c", "echo x > /root/changed")]
+)
+def test_run_loads_nothing_that_is_slow(project: Path, command: tuple[str, ...]) -> None:
+    for _ in range(2):  # clean, and on top of uncommitted changes
+        names = loaded(*command, cwd=project)
+        assert not names & NEVER_IN_RUN, sorted(names & NEVER_IN_RUN)
+
+
+def test_version_and_help_load_no_git(tmp_path: Path) -> None:
+    for command in (("--version",), ("help",)):
+        names = loaded(*command, cwd=tmp_path)
+        assert not names & {"pygit2", "pyroute2", "rich"}
