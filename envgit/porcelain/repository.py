@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The repository a command works on: where it is, its settings, its store, its worktree, its git side.
+"""The repository a command works on: its place, settings, store, worktree and git side.
 
 This is also the library's face: ``envgit.Repository.open(".")``. Everything costly is put off until
 it is asked for, because ``run`` opens a repository too and must not pay for git.

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Record the uncommitted state of the worktree as a commit."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from envgit.errors import Refused, UsageError
+from envgit.layers.compare import Change, changes
+from envgit.layers.ids import CommitId
+from envgit.layers.pathspec import Pathspec
+from envgit.porcelain import layering, position, snapshot
+from envgit.porcelain.paths import require_match
+from envgit.porcelain.publish import Publication, publish
+from envgit.porcelain.repository import Repository
+from envgit.repo.metadata import Metadata, RunRecord
+from envgit.repo.refs import HeadUpdate, RefUpdate
+
+if TYPE_CHECKING:
+    from envgit.layers.scan import Skipped
+    from envgit.porcelain.layering import Layered
+    from envgit.porcelain.snapshot import Current
+    from envgit.repo.objects import ObjectWriter
+    from envgit.repo.repository import Commit
+    from envgit.repo.signature import Signature
+    from envgit.store.worktree import State
+
+
+class NothingToCommit(Refused):
+    """The worktree equals HEAD."""
+
+
+class EmptyMessage(Refused):
+    """A commit needs a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What was committed: its id, where, and how it differs from its first parent."""
+
+    commit: CommitId
+    branch: str | None
+    root: bool
+    subject: str
+    changes: list[Change]
+    skipped: tuple[Skipped, ...]
+    author: Signature
+    committer: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A commit that was checked and is to be written."""
+
+    amend: bool
+    paths: tuple[bytes, ...]
+    selected: list[Change]
+    runs: tuple[RunRecord, ...]
+    message: str
+    author: Signature
+    committer: Signature
+    config: dict[str, object] | None
+
+
+def commit(
+    repository: Repository,
+    message: str | None = None,
+    *,
+    paths: Sequence[bytes] = (),
+    amend: bool = False,
+    allow_empty: bool = False,
+    allow_empty_message: bool = False,
+    allow_unflushed: bool = False,
+    author: str | None = None,
+    date: str | None = None,
+    reset_author: bool = False,
+    auto: bool = False,
+    config: dict[str, object] | None = None,
+    edit: Callable[[str], str] | None = None,
+) -> CommitResult:
+    """Commit everything uncommitted, or with ``paths`` only what lies there.
+
+    ``message`` None needs ``auto`` (a drafted message), ``amend`` (the old one) or ``edit``,
+    which gets the draft and returns the final text. ``config`` replaces the run configuration.
+    Raises NothingToCommit, EmptyMessage, IncompleteChanges.
+    """
+    with (
+        repository.locked("commit"),
+        snapshot.stable(repository, allow_unflushed=allow_unflushed) as current,
+    ):
+        head = current.head
+        old = repository.git.commit(head.commit) if head.commit else None
+        if amend and old is None:
+            raise UsageError("You have nothing yet to amend.")
+        runs = snapshot.uncommitted_runs(repository, current)
+        selected = _select(current, paths)
+        if not (selected or allow_empty or amend or (config is not None)):
+            raise NothingToCommit(_nothing_text(current, paths))
+        text = _message(message, old if amend else None, auto, edit, runs, selected)
+        if not text.strip() and not allow_empty_message:
+            raise EmptyMessage("Aborting commit due to empty commit message.")
+        who = repository.signature()
+        if amend and old is not None and not (reset_author or author or date):
+            wrote = old.author
+        else:
+            wrote = repository.signature("AUTHOR", author=author, date=date)
+        request = _Request(
+            amend=amend,
+            paths=tuple(paths),
+            selected=selected,
+            runs=runs,
+            message=text,
+            author=wrote,
+            committer=who,
+            config=config,
+        )
+        return _write(repository, current, request)
+
+
+def draft(runs: Sequence[RunRecord], changed: Sequence[Change]) -> str:
+    """A message for a commit: the commands that made it, or what it changes."""
+    commands = [shlex.join(run.argv) for run in runs if run.exit_code == 0] or [
+        shlex.join(run.argv) for run in runs
+    ]
+    if len(commands) == 1:
+        return commands[0] + "\n"
+    if commands:
+        subject = f"{commands[0]}, and {len(commands) - 1} more"
+        return subject + "\n\n" + "".join(f"{command}\n" for command in commands)
+    names = [change.path.decode("utf-8", "backslashreplace") or "/" for change in changed]
+    if len(names) == 1:
+        kind = changed[0]
+        verb = "Add" if kind.old is None else "Delete" if kind.new is None else "Change"
+        return f"{verb} {names[0]}\n"
+    return f"Change {len(names)} paths\n" if names else ""
+
+
+def _select(current: Current, paths: Sequence[bytes]) -> list[Change]:
+    if not paths:
+        return current.changes
+    spec = Pathspec.parse(paths)
+    require_match(spec, (current.head_tree, current.tree))
+    return [change for change in current.changes if spec.matches(change.path)]
+
+
+def _nothing_text(current: Current, paths: Sequence[bytes]) -> str:
+    where = f"On branch {current.head.branch}" if current.head.branch else "HEAD detached"
+    if paths and current.changes:
+        return f"{where}\nno changes in the paths given"
+    return f"{where}\nnothing to commit, working tree clean"
+
+
+def _message(
+    message: str | None,
+    amended: Commit | None,
+    auto: bool,
+    edit: Callable[[str], str] | None,
+    runs: Sequence[RunRecord],
+    selected: Sequence[Change],
+) -> str:
+    if message is None:
+        if amended is not None:
+            message = amended.message
+        elif auto or edit is not None:
+            message = draft(runs, selected)
+        else:
+            raise EmptyMessage("no commit message given", hint="use -m, -F, --auto or an editor")
+    if edit is not None:
+        message = edit(message)
+    lines = [line.rstrip() for line in message.strip("\n").split("\n")]
+    return "\n".join(lines).strip("\n") + "\n" if any(lines) else ""
+
+
+def _write(
+    repository: Repository,
+    current: Current,
+    request: _Request,
+) -> CommitResult:
+    git, head = repository.git, current.head
+    old = git.commit(head.commit) if head.commit else None
+    if request.amend and old is not None:
+        parents = old.parents
+    else:
+        parents = (old.id,) if old else ()
+    parent = parents[0] if parents else None
+    writer = git.writer()
+    made = _layers(repository, writer, current, parent, old, request)
+    runs, run_config = request.runs, git.metadata(old.id).config if old else {}
+    if request.amend and old is not None:
+        runs = (*git.metadata(old.id).runs, *runs)
+    metadata = Metadata(config=run_config if request.config is None else request.config, runs=runs)
+    oid = layering.write_commit(
+        writer,
+        made.layered,
+        metadata,
+        parents,
+        request.author,
+        request.committer,
+        request.message,
+    )
+    state = _next_state(repository, current, made, parent, oid, metadata)
+    seals = [each.seal for each in (made.layered, made.rest) if each and each.seal]
+    subject = request.message.split("\n", 1)[0]
+    kind = "commit (amend)" if request.amend else "commit" if old else "commit (initial)"
+    reason = f"{kind}: {subject}"
+    refs, head_update = move_head(head.symbolic, head.commit, oid, reason)
+    publish(
+        repository,
+        writer,
+        Publication(
+            verb="commit",
+            description=reason,
+            refs=refs,
+            head=head_update,
+            state=state,
+            seals=seals,
+            discards=sorted({current.source, *(changes for changes, _ in seals)}),
+            sealed=None if current.copied else (current.state.changes, made.rest_commit or oid),
+            wrote_layers=True,
+        ),
+        request.committer,
+    )
+    position.shorten(repository)
+    shown = request.selected
+    if request.amend:
+        old_tree = git.rootfs(parent) if parent else None
+        shown = changes(old_tree, git.rootfs(oid))
+    return CommitResult(
+        commit=oid,
+        branch=head.branch,
+        root=parent is None,
+        subject=subject,
+        changes=shown,
+        skipped=current.skipped,
+        author=request.author,
+        committer=request.committer,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The layer of the new commit, and with ``-- PATH`` the snapshot that keeps the rest."""
+
+    layered: Layered
+    rest: Layered | None = None
+    rest_commit: CommitId | None = None
+
+
+def _layers(
+    repository: Repository,
+    writer: ObjectWriter,
+    current: Current,
+    parent: CommitId | None,
+    old: Commit | None,
+    request: _Request,
+) -> _Made:
+    """Make the new commit's layer, in the cheapest way that is right."""
+    contents = snapshot.reader(repository, current.state.stack, current.upper)
+    if request.paths:
+        spec = Pathspec.parse(request.paths)
+        target, _ = layering.with_paths(current.head_tree, current.tree, spec.matches)
+        layered = layering.layer_between(
+            repository, writer, layering.tree_of(repository, parent), target, contents.host_path
+        )
+        if current.copied:
+            return _Made(layered)
+        # What is left stays uncommitted: the whole state becomes a snapshot to stand on.
+        rest = layering.seal_changes(repository, writer, current)
+        if rest.rootfs == layered.rootfs:
+            return _Made(layered)
+        commit = layering.write_snapshot(repository, writer, current, rest, request.committer)
+        return _Made(layered, rest, commit)
+    if parent == current.state.base and not request.amend:
+        return _Made(layering.seal_changes(repository, writer, current))
+    if request.amend and old is not None and not current.changes:
+        return _Made(layering.Layered(old.layer, old.rootfs, None))
+    onto = layering.tree_of(repository, parent)
+    return _Made(layering.layer_between(repository, writer, onto, current.tree, contents.host_path))
+
+
+def _next_state(
+    repository: Repository,
+    current: Current,
+    made: _Made,
+    parent: CommitId | None,
+    oid: CommitId,
+    metadata: Metadata,
+) -> State:
+    """Where the worktree stands after the commit.
+
+    While something runs its mount stays as it is; only the commands are marked as recorded.
+    Otherwise it stands on the commit (or the snapshot of what is left) with an empty change set.
+    """
+    state = current.state
+    if current.copied:
+        runs = len(repository.worktree.runs(state.changes))
+        return replace(state, config=metadata.config, committed_runs=runs)
+    if made.rest is not None and made.rest_commit is not None:
+        base, below, layer = made.rest_commit, state.base, made.rest.layer
+    else:
+        base, below, layer = oid, parent, made.layered.layer
+    stack, depth = position.on_top(repository, state, below, layer)
+    return replace(
+        state,
+        base=base,
+        depth=depth,
+        stack=stack,
+        config=metadata.config,
+        changes=position.fresh_changes(repository, current.tree),
+        boot_id=None,
+        mountpoints=(),
+        committed_runs=0,
+    )
+
+
+def move_head(
+    symbolic: str | None,
+    old: CommitId | None,
+    new: CommitId,
+    reason: str,
+) -> tuple[list[RefUpdate], HeadUpdate | None]:
+    """The updates that make HEAD's branch, or a detached HEAD itself, point at ``new``."""
+    if symbolic is not None:
+        return [RefUpdate(symbolic, old, new, reason)], None
+    return [], HeadUpdate(old, new, reason)

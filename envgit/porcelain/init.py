@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a repository, and its first commit from a source."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from envgit.errors import EnvgitError
+from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source, parse_source
+from envgit.layers.ids import ChangesId
+from envgit.porcelain.commit import CommitResult, commit
+from envgit.porcelain.repository import DIRECTORY, Repository, open_store
+from envgit.settings import Settings
+from envgit.store.worktree import State, Worktree
+
+if TYPE_CHECKING:
+    from envgit.store.store import Store
+
+# The PATH of Docker's own default (moby, oci/defaults.go), which images are written for.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Architectures by the names of the OCI image spec (Go's GOARCH).
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+
+
+class SourceUnreadable(EnvgitError):
+    """The source of ``init --from`` is missing or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """The repository, whether it was there before, and the first commit if a source was given."""
+
+    repository: Repository
+    reinitialized: bool
+    first: CommitResult | None
+
+
+def init(
+    directory: str = ".",
+    *,
+    source: str | None = None,
+    branch: str | None = None,
+    message: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Sequence[tuple[str, str | None]] = (),
+    notify: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
+    stdin: BinaryIO | None = None,
+) -> InitResult:
+    """Make a repository in ``directory``; what ``source`` names becomes its first commit.
+
+    ``source`` is as in :func:`envgit.image.source.parse_source`; ``stdin`` is read for ``tar:-``.
+    The repository appears only when its content is there. Raises SourceError, SourceUnreadable,
+    ArchiveError, BootstrapError.
+    """
+    environment = os.environ if environ is None else environ
+    parsed = parse_source(source) if source is not None else None
+    project = os.path.abspath(directory)
+    path = os.path.join(project, DIRECTORY)
+    repository = Repository(path, environ=environment, overrides=overrides, notify=notify)
+    if os.path.isdir(path):
+        return _again(repository, source)
+    settings = Settings.load(environ=environment, repository=None, overrides=overrides)
+    store = open_store(environment, settings)
+    with store.lock(exclusive=False, what="init", on_wait=repository.notify):
+        changes = store.new_changes()
+        try:
+            if parsed is not None:
+                _fill(store, changes, parsed, environment, progress, stdin)
+            os.makedirs(project, exist_ok=True)
+            _create(repository, store, changes, branch or settings.get_text("init.defaultBranch"))
+        except BaseException:
+            store.delete_changes(changes)
+            store.empty_trash()
+            raise
+    if parsed is None:
+        return InitResult(repository, False, None)
+    first = commit(
+        repository,
+        message or f"init: {_described(parsed)}",
+        allow_empty=True,
+        config=_config(parsed),
+    )
+    return InitResult(repository, False, first)
+
+
+def _again(repository: Repository, source: str | None) -> InitResult:
+    if source is not None and repository.git.head().commit is not None:
+        raise EnvgitError(
+            f"{repository.project} is an envgit repository already, with content of its own",
+            hint="give another directory",
+        )
+    if source is not None:
+        raise EnvgitError(f"{repository.project} is an envgit repository already")
+    return InitResult(repository, True, None)
+
+
+def _create(repository: Repository, store: Store, changes: ChangesId, branch: str) -> None:
+    """The git repository and its worktree, whose change set holds the source's content."""
+    from envgit.repo.config import set_value
+    from envgit.repo.repository import GitRepository
+
+    GitRepository.create(repository.path, initial_branch=branch)
+    worktree = Worktree.create(store)
+    worktree.write_state(State(repository=repository.path, changes=changes))
+    config = os.path.join(repository.path, "config")
+    set_value(config, "envgit.worktree", worktree.id)
+    store.register(repository.path, [worktree.id])
+
+
+def _fill(
+    store: Store,
+    changes: ChangesId,
+    source: Source,
+    environ: Mapping[str, str],
+    progress: Callable[[str], None] | None,
+    stdin: BinaryIO | None,
+) -> None:
+    """Put the source's content into the (never mounted) upper directory of ``changes``."""
+    upper = store.upper_path(changes)
+    if source.kind == SCRATCH:
+        return
+    if source.kind == TAR:
+        _extract(source.value, upper, stdin)
+    elif source.kind == ROOTFS:
+        _copy(source.value, upper)
+    elif source.kind == DEBIAN:
+        from envgit.image.debian import bootstrap
+
+        bootstrap(source.value, source.packages, upper, environment=environ, progress=progress)
+
+
+def _extract(file: str, upper: str, stdin: BinaryIO | None) -> None:
+    from envgit.layers.tar import extract
+
+    if file == "-":
+        if stdin is None:
+            raise SourceUnreadable("tar:- needs an archive on standard input")
+        extract(stdin, upper)
+        return
+    try:
+        stream = open(file, "rb")  # noqa: SIM115  (closed below; only opening is explained)
+    except OSError as error:
+        raise SourceUnreadable(f"cannot read '{file}': {error.strerror}") from error
+    with stream:
+        extract(stream, upper)
+
+
+def _copy(folder: str, upper: str) -> None:
+    from envgit.layers.directory import copy
+    from envgit.layers.scan import scan
+
+    if not os.path.isdir(folder):
+        raise SourceUnreadable(f"'{folder}' is no directory")
+    root = os.fsencode(os.path.abspath(folder))
+    node = scan(root, hashes=None, overlay=False).node
+    copy(os.fsencode(upper), node, root)
+
+
+def _described(source: Source) -> str:
+    if source.kind in (TAR, ROOTFS):
+        return f"{source.kind}:{os.path.basename(source.value.rstrip('/')) or source.value}"
+    return str(source)
+
+
+def _config(source: Source) -> dict[str, Any]:
+    """The run configuration of a new environment, in the words of the OCI image spec."""
+    machine = platform.machine()
+    config: dict[str, Any] = {"Architecture": _ARCHITECTURES.get(machine, machine), "Os": "linux"}
+    if source.kind != SCRATCH:
+        config["Env"] = [f"PATH={DEFAULT_PATH}"]
+    return config

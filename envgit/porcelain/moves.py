@@ -1,0 +1,468 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Going somewhere else: switch, checkout, reset and rollback, which all move pointers only.
+
+No file of the environment is read, copied or deleted: the worktree's state names another chain
+and, unless changes are carried along, another change set. The one left behind is parked where it
+lies; the operation log remembers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envgit.errors import EnvgitError, Refused, UsageError
+from envgit.layers.compare import Change, changes
+from envgit.layers.ids import CommitId
+from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain.position import check_idle, point
+from envgit.porcelain.publish import Publication, publish
+from envgit.porcelain.repository import Repository
+from envgit.repo.metadata import Metadata
+from envgit.repo.operations import WorktreePoint
+from envgit.repo.refs import HeadUpdate, RefUpdate, check_branch_name
+
+if TYPE_CHECKING:
+    from envgit.repo.objects import ObjectWriter
+    from envgit.repo.repository import Head
+    from envgit.store.worktree import State
+
+HEADS = "refs/heads/"
+
+
+class WouldOverwrite(Refused):
+    """Uncommitted changes are in the way of what the target has."""
+
+    def __init__(self, message: str, paths: Sequence[bytes]) -> None:
+        super().__init__(message)
+        self.paths = tuple(paths)
+
+
+class InvalidReference(EnvgitError):
+    """A name that is no branch and no commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveResult:
+    """Where HEAD was and is now. ``branch`` None means detached; ``parked`` whether uncommitted
+    changes were set aside (``undo`` brings them back); ``carried`` the changes taken along."""
+
+    old_branch: str | None
+    old_commit: CommitId | None
+    branch: str | None
+    commit: CommitId | None
+    subject: str
+    created: bool = False
+    reset: bool = False
+    parked: bool = False
+    carried: tuple[Change, ...] = ()
+
+
+# -- verbs ----------------------------------------------------------------------------------------
+
+
+def switch(
+    repository: Repository,
+    target: str | None = None,
+    *,
+    create: str | None = None,
+    force_create: str | None = None,
+    orphan: str | None = None,
+    detach: bool = False,
+    discard_changes: bool = False,
+    guess_detach: bool = False,
+    verb: str = "switch",
+) -> MoveResult:
+    """Go to branch ``target``, or make branch ``create`` there (default: at HEAD) and go to it.
+
+    ``detach`` goes to any commit without a branch; ``guess_detach`` does so when ``target`` is no
+    branch (as ``checkout``). Uncommitted changes are carried along when the target does not touch
+    what they touch, parked with ``discard_changes``, and refuse the move otherwise.
+    Raises InvalidReference, WouldOverwrite, WorktreeBusy.
+    """
+    with repository.locked(verb):
+        git = repository.git
+        head = git.head()
+        name = create or force_create or orphan
+        if name is not None:
+            check_branch_name(name)
+            existing = git.ref(HEADS + name)
+            if existing is not None and not force_create:
+                raise EnvgitError(f"a branch named '{name}' already exists")
+        if orphan is not None:
+            return _to_orphan(repository, head, orphan, verb)
+        symbolic, commit = _destination(repository, head, target, name, detach, guess_detach)
+        refs = []
+        if name is not None and commit is not None and git.ref(HEADS + name) != commit:
+            start = target or "HEAD"
+            how = f"branch: Created from {start}"
+            if existing is not None:
+                how = f"branch: Reset to {start}"
+            refs.append(RefUpdate(HEADS + name, existing, commit, how))
+        return _move(
+            repository,
+            head,
+            symbolic,
+            commit,
+            refs=refs,
+            verb=verb,
+            keep=not discard_changes,
+            created=name is not None and existing is None,
+            was_reset=name is not None and existing is not None,
+        )
+
+
+def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed") -> MoveResult:
+    """Move HEAD's branch to ``revision``.
+
+    ``mode`` is ``hard`` (the uncommitted changes are parked) or ``soft``/``mixed`` (the worktree
+    stays, so that the difference is uncommitted; there is no index to tell them apart) or
+    ``keep`` (uncommitted changes are carried along, or the move refused).
+    """
+    if mode not in ("soft", "mixed", "hard", "keep"):
+        raise UsageError(f"unknown reset mode '{mode}'")
+    with repository.locked("reset"):
+        git = repository.git
+        head = git.head()
+        commit = git.resolve(revision)
+        reason = f"reset: moving to {revision}"
+        if mode in ("hard", "keep"):
+            return _move(
+                repository,
+                head,
+                head.symbolic,
+                commit,
+                refs=_branch_update(head, commit, reason),
+                verb="reset",
+                reason=reason,
+                keep=mode == "keep",
+                always_park=mode == "hard",
+            )
+        refs = _branch_update(head, commit, reason)
+        head_update = None if head.symbolic else HeadUpdate(head.commit, commit, reason)
+        publish(
+            repository,
+            git.writer(),
+            Publication(
+                verb="reset",
+                description=reason,
+                refs=refs,
+                head=head_update,
+                state=replace(repository.worktree.state(), config=git.metadata(commit).config),
+            ),
+        )
+        return _result(repository, head, head.symbolic, commit)
+
+
+def rollback(
+    repository: Repository,
+    revision: str | None = None,
+    *,
+    count: int | None = None,
+    keep_history: bool = False,
+    message: str | None = None,
+) -> MoveResult:
+    """Go back: to ``revision``, or by ``count`` commits, or else drop the uncommitted changes,
+    or without any go to the commit before.
+
+    ``keep_history`` makes a new commit whose state is that of the target instead of moving the
+    branch back. What is left is parked and logged, so that ``undo`` reverses it.
+    """
+    if revision is not None and count is not None:
+        raise UsageError("give a revision or -n, not both")
+    with repository.locked("rollback"):
+        git = repository.git
+        head = git.head()
+        if head.commit is None:
+            raise Refused("there is nothing to roll back to: no commit yet")
+        if revision is None and count is None:
+            current = snapshot.describe(repository)
+            revision = "HEAD" if current.changes or current.dirty else "HEAD~1"
+        elif count is not None:
+            revision = f"HEAD~{count}"
+        assert revision is not None  # one of the branches above set it
+        try:
+            commit = git.resolve(revision)
+        except EnvgitError as error:
+            if revision.startswith("HEAD~"):
+                raise Refused(f"the history does not go back that far: {revision}") from error
+            raise
+        reason = f"rollback: moving to {revision}"
+        if keep_history:
+            return _rollback_forward(repository, head, commit, revision, message)
+        return _move(
+            repository,
+            head,
+            head.symbolic,
+            commit,
+            refs=_branch_update(head, commit, reason),
+            verb="rollback",
+            reason=reason,
+            keep=False,
+            always_park=True,
+        )
+
+
+# -- how a move is made ---------------------------------------------------------------------------
+
+
+def _destination(
+    repository: Repository,
+    head: Head,
+    target: str | None,
+    created: str | None,
+    detach: bool,
+    guess_detach: bool,
+) -> tuple[str | None, CommitId | None]:
+    """The symbolic HEAD (None: detached) and the commit that a switch leads to."""
+    git = repository.git
+    if created is not None:
+        commit = head.commit if target is None else git.resolve(target)
+        return HEADS + created, commit
+    if target is None:
+        if detach:
+            return None, head.commit
+        raise UsageError("missing branch or commit argument")
+    name = git.previous_branch() if target == "-" else target
+    if name is None:
+        raise InvalidReference(f"invalid reference: {target}")
+    branch = git.ref(HEADS + name)
+    if branch is not None and not detach:
+        return HEADS + name, branch
+    try:
+        commit = git.resolve(name)
+    except EnvgitError as error:
+        if guess_detach:
+            raise
+        raise InvalidReference(f"invalid reference: {target}") from error
+    if not (detach or guess_detach or target == "-"):
+        raise EnvgitError(
+            f"a branch is expected, got commit '{target}'",
+            hint="If you want to detach HEAD at the commit, try again with the --detach option.",
+        )
+    return None, commit
+
+
+def _move(
+    repository: Repository,
+    head: Head,
+    symbolic: str | None,
+    commit: CommitId | None,
+    *,
+    refs: Sequence[RefUpdate],
+    verb: str,
+    keep: bool,
+    reason: str | None = None,
+    always_park: bool = False,
+    created: bool = False,
+    was_reset: bool = False,
+) -> MoveResult:
+    """Point HEAD at ``symbolic``/``commit`` and the worktree at ``commit``."""
+    git, worktree = repository.git, repository.worktree
+    state = worktree.state()
+    carried: tuple[Change, ...] = ()
+    stays = commit == head.commit and not always_park and (keep or not _dirty(repository))
+    if stays or commit is None:
+        next_state = None
+        if keep and commit is not None and worktree.is_dirty_quick():
+            carried = tuple(snapshot.describe(repository).changes)
+    else:
+        carried, next_state = _next_state(repository, state, commit, keep)
+    parked = next_state is not None and next_state.changes != state.changes
+    parked = parked and worktree.is_dirty_quick()
+    head_update = _head_update(head, symbolic, commit, reason or _reason(head, symbolic, commit))
+    if verb in ("reset", "rollback") and head.symbolic:
+        head_update = None
+    publish(
+        repository,
+        git.writer(),
+        Publication(
+            verb=verb,
+            description=reason or _reason(head, symbolic, commit),
+            refs=refs,
+            head=head_update,
+            state=next_state,
+            before=point(repository, state) if next_state else None,
+            after=WorktreePoint(next_state.base, None) if next_state else None,
+        ),
+    )
+    result = _result(repository, head, symbolic, commit)
+    return replace(result, created=created, reset=was_reset, parked=parked, carried=carried)
+
+
+def _next_state(
+    repository: Repository, state: State, commit: CommitId, keep: bool
+) -> tuple[tuple[Change, ...], State]:
+    """The worktree at ``commit``: with its changes carried along (``keep``), or parked."""
+    check_idle(repository)
+    if not keep or not _dirty(repository):
+        return (), position.at_commit(repository, state, commit)
+    current = snapshot.describe(repository)
+    if not current.changes and not current.dirty:
+        return (), position.at_commit(repository, state, commit)
+    check_no_overlap(repository, current, commit)
+    layering.settle_changes(current)
+    stack, depth = chain.resolve(repository, commit)
+    moved = replace(
+        state,
+        base=commit,
+        stack=stack,
+        depth=depth,
+        config=repository.git.metadata(commit).config,
+    )
+    return tuple(current.changes), moved
+
+
+def check_no_overlap(repository: Repository, current: snapshot.Current, commit: CommitId) -> None:
+    """Raise WouldOverwrite unless the changes can lie on top of ``commit`` as they are.
+
+    They can when nothing they touch, above or below in the tree, differs in ``commit``.
+    """
+    if current.head.commit != current.state.base:
+        # The change set does not hold all that differs from HEAD, so it cannot carry it.
+        touched = {change.path for change in current.changes}
+    else:
+        differing = changes(current.base_tree, repository.git.rootfs(commit))
+        touched = _overlap(current, {change.path for change in differing})
+    if touched:
+        raise WouldOverwrite(
+            "Your local changes to the following files would be overwritten by checkout:",
+            sorted(touched),
+        )
+
+
+def _overlap(current: snapshot.Current, differing: set[bytes]) -> set[bytes]:
+    ours = {change.path for change in current.normalized.changes}
+    above = {parent for path in differing for parent in _parents(path)}
+    clash = set()
+    for path in ours:
+        if path in differing or any(parent in differing for parent in _parents(path)):
+            clash.add(path)
+        elif path in above and current.tree_kind(path) != b"dir":
+            clash.add(path)
+    # Directories that the change set holds only because something below changed show their own
+    # metadata, so the target must not have changed it.
+    clash |= {path for path in current.held_directories() if path in differing}
+    return clash
+
+
+def _parents(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _dirty(repository: Repository) -> bool:
+    state = repository.worktree.state()
+    return repository.worktree.is_dirty_quick() or state.base != repository.git.head().commit
+
+
+def _branch_update(head: Head, commit: CommitId, reason: str) -> list[RefUpdate]:
+    if head.symbolic is None:
+        return []
+    return [RefUpdate(head.symbolic, head.commit, commit, reason)]
+
+
+def _head_update(
+    head: Head, symbolic: str | None, commit: CommitId | None, reason: str
+) -> HeadUpdate:
+    old = f"ref: {head.symbolic}" if head.symbolic else head.commit
+    return HeadUpdate(old, f"ref: {symbolic}" if symbolic else commit, reason)
+
+
+def _reason(head: Head, symbolic: str | None, commit: CommitId | None) -> str:
+    old = head.branch or head.commit or "nothing"
+    new = symbolic.removeprefix(HEADS) if symbolic else commit
+    return f"checkout: moving from {old} to {new}"
+
+
+def _result(
+    repository: Repository, head: Head, symbolic: str | None, commit: CommitId | None
+) -> MoveResult:
+    subject = ""
+    if commit is not None:
+        subject = repository.git.commit(commit).message.split("\n", 1)[0]
+    return MoveResult(
+        old_branch=head.branch,
+        old_commit=head.commit,
+        branch=symbolic.removeprefix(HEADS) if symbolic else None,
+        commit=commit,
+        subject=subject,
+    )
+
+
+def _to_orphan(repository: Repository, head: Head, name: str, verb: str) -> MoveResult:
+    """A branch without history: HEAD points at it, the worktree stays and is all uncommitted."""
+    reason = _reason(head, HEADS + name, None)
+    publish(
+        repository,
+        repository.git.writer(),
+        Publication(
+            verb=verb,
+            description=reason,
+            head=_head_update(head, HEADS + name, None, reason),
+        ),
+    )
+    return replace(_result(repository, head, HEADS + name, None), created=True)
+
+
+def _rollback_forward(
+    repository: Repository, head: Head, commit: CommitId, revision: str, message: str | None
+) -> MoveResult:
+    """A new commit on top of HEAD whose state is ``commit``'s."""
+    git, worktree = repository.git, repository.worktree
+    check_idle(repository)
+    state = worktree.state()
+    writer: ObjectWriter = git.writer()
+    stack, _ = chain.resolve(repository, commit)
+    contents = snapshot.reader(repository, stack)
+    onto = layering.tree_of(repository, head.commit)
+    layered = layering.layer_between(
+        repository, writer, onto, git.rootfs(commit), contents.host_path
+    )
+    who = repository.signature()
+    subject = git.commit(commit).message.split("\n", 1)[0]
+    text = message or f'Roll back to "{subject}"\n\nThis restores the state of commit {commit}.\n'
+    target = git.metadata(commit)
+    new = layering.write_commit(
+        writer,
+        layered,
+        Metadata(config=target.config, runs=()),
+        (head.commit,) if head.commit else (),
+        repository.signature("AUTHOR"),
+        who,
+        text,
+    )
+    stack, depth = position.on_top(repository, state, head.commit, layered.layer)
+    next_state = replace(
+        state,
+        base=new,
+        stack=stack,
+        depth=depth,
+        config=target.config,
+        changes=position.fresh_changes(repository, git.rootfs(commit)),
+        boot_id=None,
+        mountpoints=(),
+        committed_runs=0,
+    )
+    reason = f"rollback: {revision} as a new commit"
+    parked = worktree.is_dirty_quick()
+    publish(
+        repository,
+        writer,
+        Publication(
+            verb="rollback",
+            description=reason,
+            refs=_branch_update(head, new, reason),
+            head=None if head.symbolic else HeadUpdate(head.commit, new, reason),
+            state=next_state,
+            seals=[layered.seal] if layered.seal else [],
+            discards=[layered.seal[0]] if layered.seal else [],
+            before=point(repository, state),
+            after=WorktreePoint(new, None),
+            wrote_layers=True,
+        ),
+        who,
+    )
+    position.shorten(repository)
+    return replace(_result(repository, head, head.symbolic, new), parked=parked)

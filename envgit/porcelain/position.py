@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a worktree stands: at a commit with a change set; and what undo needs to return there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from envgit.errors import EnvgitError, Refused
+from envgit.layers.directory import set_metadata
+from envgit.layers.entry import Directory
+from envgit.layers.ids import ChangesId, CommitId, LayerId
+from envgit.porcelain.chain import resolve
+from envgit.porcelain.repository import Repository
+from envgit.repo.operations import WorktreePoint
+
+if TYPE_CHECKING:
+    from envgit.store.worktree import State
+
+
+class WorktreeBusy(Refused):
+    """Commands run in the worktree, whose mount cannot be exchanged under them."""
+
+
+def check_idle(repository: Repository) -> None:
+    """Raise WorktreeBusy while commands run in the worktree."""
+    running = repository.worktree.running()
+    if running:
+        names = ", ".join(f"`{run.command}` (pid {run.pid})" for run in running)
+        raise WorktreeBusy(
+            f"the worktree is in use by {names}",
+            hint="end it first; its mount cannot be exchanged under a running command",
+        )
+
+
+def point(repository: Repository, state: State) -> WorktreePoint:
+    """What undo needs to show this state again: its base, and its change set if it has any."""
+    dirty = repository.worktree.is_dirty_quick()
+    return WorktreePoint(state.base, state.changes if dirty else None)
+
+
+def at_commit(repository: Repository, state: State, commit: CommitId) -> State:
+    """The state of the worktree at ``commit``, with a new and empty change set."""
+    stack, depth = resolve(repository, commit)
+    return replace(
+        state,
+        base=commit,
+        depth=depth,
+        stack=stack,
+        config=repository.git.metadata(commit).config,
+        changes=fresh_changes(repository, repository.git.rootfs(commit)),
+        boot_id=None,
+        mountpoints=(),
+        committed_runs=0,
+    )
+
+
+def on_top(
+    repository: Repository, state: State, parent: CommitId | None, layer: LayerId
+) -> tuple[tuple[str, ...], int]:
+    """The stack and depth of a commit that is about to exist: ``layer`` on top of ``parent``."""
+    if parent is None:
+        below, depth = (), 0
+    elif parent == state.base:
+        below, depth = state.stack, state.depth
+    else:
+        below, depth = resolve(repository, parent)
+    return (f"layers/{layer}", *below), depth + 1
+
+
+def shorten(repository: Repository) -> None:
+    """Merge what is due below the worktree's base into spans, and mount those from now on.
+
+    The caller holds the worktree's lock. Left out while something runs: a mounted stack stays.
+    """
+    worktree = repository.worktree
+    state = worktree.state()
+    if state.base is None or worktree.running():
+        return
+    stack, depth = resolve(repository, state.base)
+    if (stack, depth) != (state.stack, state.depth):
+        worktree.write_state(replace(state, stack=stack, depth=depth))
+
+
+def fresh_changes(repository: Repository, tree: Directory | None) -> ChangesId:
+    """A new, empty change set whose top directory has the metadata of ``tree``'s.
+
+    Overlayfs shows the upper directory's metadata for the root of the environment.
+    """
+    store = repository.store
+    changes = store.new_changes()
+    if tree is not None:
+        upper = os.path.join(store.changes_path(changes), "upper")
+        set_metadata(os.fsencode(upper), tree.entry)
+    return changes
+
+
+def state_at(repository: Repository, state: State, where: WorktreePoint) -> State:
+    """The worktree's state that shows ``where`` again. Raises EnvgitError when it expired."""
+    if where.changes is not None and not repository.store.changes_exist(where.changes):
+        where = _sealed_as(repository, where)
+    if where.base is None:
+        base, stack, depth, config = None, (), 0, state.config
+    else:
+        base = where.base
+        stack, depth = resolve(repository, base)
+        config = dict(repository.git.metadata(base).config)
+    changes = where.changes
+    if changes is None:
+        tree = repository.git.rootfs(base) if base else None
+        changes = fresh_changes(repository, tree)
+    return replace(
+        state,
+        base=base,
+        stack=stack,
+        depth=depth,
+        config=config,
+        changes=changes,
+        boot_id=where.boot_id,
+        mountpoints=where.mountpoints,
+        committed_runs=where.committed_runs,
+    )
+
+
+def _sealed_as(repository: Repository, where: WorktreePoint) -> WorktreePoint:
+    """The same content as a commit's: the change set became a layer since."""
+    for operation in repository.git.operations():
+        if operation.sealed is not None and operation.sealed[0] == where.changes:
+            return WorktreePoint(base=operation.sealed[1], changes=None)
+    raise EnvgitError(
+        f"the uncommitted changes {where.changes} that belong to this state are gone",
+        hint="gc removes them once the operation has expired (gc.reflogExpire)",
+    )

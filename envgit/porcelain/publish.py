@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every change of state becomes visible: all of it, or nothing, whatever kills us in between.
+
+The order (docs/design/store.rst, "Publishing"):
+
+1. everything new exists and is synced: objects, layers, the next change set;
+2. the journal is written: the one moment at which the change happens;
+3. what the journal names is carried out, each step doing nothing when it is already done;
+4. the journal is cleared.
+
+Whoever locks the worktree next and finds a journal carries on at 3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from envgit.errors import EnvgitError
+from envgit.fs import crashpoint, durable
+from envgit.layers.ids import ChangesId, CommitId, LayerId, OperationId
+from envgit.porcelain.repository import Repository
+from envgit.repo.operations import Operation, WorktreePoint
+from envgit.repo.refs import HeadUpdate, RefMoved, RefUpdate
+from envgit.store.journal import Record
+
+if TYPE_CHECKING:
+    from envgit.repo.objects import ObjectWriter
+    from envgit.repo.signature import Signature
+    from envgit.store.worktree import State
+
+
+class NothingToPublish(EnvgitError):
+    """A publication without any effect was asked for: a mistake in the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One change of state, described whole before anything happens.
+
+    ``refs`` and ``head`` carry their old values, which must still be true. ``state`` is the
+    worktree's next state, or None when it stays. ``seals`` turns change sets into layers
+    (their upper directory is renamed), ``discards`` are change sets that nothing needs any more.
+    ``before``/``after`` say what the worktree showed, for undo; both None when its content stays.
+    """
+
+    verb: str
+    description: str
+    command: Sequence[str] = ()
+    refs: Sequence[RefUpdate] = ()
+    head: HeadUpdate | None = None
+    state: State | None = None
+    seals: Sequence[tuple[ChangesId, LayerId]] = ()
+    discards: Sequence[ChangesId] = ()
+    before: WorktreePoint | None = None
+    after: WorktreePoint | None = None
+    sealed: tuple[ChangesId, CommitId] | None = None
+    undoes: OperationId | None = None
+    redoes: OperationId | None = None
+    wrote_layers: bool = field(default=False)
+
+
+def publish(
+    repository: Repository,
+    writer: ObjectWriter,
+    publication: Publication,
+    signature: Signature | None = None,
+) -> OperationId:
+    """Make ``publication`` true and log it. The caller holds the worktree's lock.
+
+    Raises RefMoved when another program moved a ref meanwhile (nothing changed then).
+    """
+    who = signature or repository.signature()
+    git = repository.git
+    git.check_updates(publication.refs, publication.head)
+    operation = Operation.new(
+        verb=publication.verb,
+        command=list(publication.command or repository.command),
+        time=who.time,
+        offset=who.offset,
+        worktree=repository.worktree.id,
+        refs=[(update.name, update.old, update.new) for update in publication.refs],
+        head=(publication.head.old, publication.head.new) if publication.head else None,
+        before=publication.before,
+        after=publication.after,
+        sealed=publication.sealed,
+        undoes=publication.undoes,
+        redoes=publication.redoes,
+        description=publication.description,
+    )
+    operation_id, operation_update = git.append_operation(writer, operation, who)
+    writer.flush()
+    crashpoint.reach("publish:objects")
+    if publication.seals or publication.wrote_layers:
+        durable.sync_filesystem(repository.store.path)
+        crashpoint.reach("publish:synced")
+    repository.worktree.journal.write(
+        Record(
+            seals=tuple(publication.seals),
+            discards=tuple(publication.discards),
+            state=publication.state,
+            refs=tuple(
+                (update.name, update.old, update.new, update.message)
+                for update in (*publication.refs, operation_update)
+            ),
+            head=(
+                (publication.head.old, publication.head.new, publication.head.message)
+                if publication.head
+                else None
+            ),
+            signature=(who.name, who.email, who.time, who.offset),
+        )
+    )
+    crashpoint.reach("publish:journal")
+    replay(repository)
+    return operation_id
+
+
+def replay(repository: Repository) -> None:
+    """Carry out the worktree's journal and clear it. Does nothing without one."""
+    from envgit.repo.signature import Signature
+
+    worktree = repository.worktree
+    record = worktree.journal.read()
+    if record is None:
+        return
+    store = repository.store
+    for changes, layer in record.seals:
+        upper = os.path.join(store.changes_path(changes), "upper")
+        if os.path.lexists(upper):
+            store.adopt_layer(upper, layer)
+        crashpoint.reach("publish:sealed")
+    if record.state is not None:
+        worktree.write_state(record.state)
+        crashpoint.reach("publish:state")
+    name, email, time, offset = record.signature
+    who = Signature(name=name, email=email, time=time, offset=offset)
+    for ref, old, new, message in record.refs:
+        _apply(repository, RefUpdate(ref, old, new, message), None, who)
+    if record.head is not None:
+        _apply(repository, None, HeadUpdate(*record.head), who)
+    crashpoint.reach("publish:refs")
+    for changes in record.discards:
+        store.delete_changes(changes)
+    worktree.journal.clear()
+    crashpoint.reach("publish:cleared")
+
+
+def _apply(
+    repository: Repository, ref: RefUpdate | None, head: HeadUpdate | None, who: Signature
+) -> None:
+    """One update. A ref that a foreign program moved since is left alone, and said."""
+    try:
+        repository.git.apply([ref] if ref else [], head, who)
+    except RefMoved as error:
+        repository.notify(f"{error.message}; it is left as it is")

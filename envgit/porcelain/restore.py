@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring paths of the worktree back to what HEAD, or another commit, has there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from envgit.layers.compare import Change
+from envgit.layers.entry import Directory
+from envgit.layers.ids import CommitId
+from envgit.layers.pathspec import Pathspec
+from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain.paths import require_match
+from envgit.porcelain.position import check_idle
+from envgit.porcelain.publish import Publication, publish
+from envgit.porcelain.repository import Repository
+from envgit.repo.metadata import Metadata
+from envgit.repo.operations import WorktreePoint
+
+if TYPE_CHECKING:
+    from envgit.porcelain.snapshot import Current
+
+
+def restore(
+    repository: Repository,
+    paths: Sequence[bytes],
+    *,
+    source: str | None = None,
+    verb: str = "restore",
+) -> list[Change]:
+    """Make ``paths`` (pathspecs) of the worktree what they are in ``source`` (default: HEAD).
+
+    The worktree as it was becomes a snapshot that ``undo`` goes back to; what is brought back is
+    hard-linked from the layers, so that nothing is copied. Returns what changed. Raises
+    PathspecError for a path that neither side has, WorktreeBusy while commands run.
+    """
+    with repository.locked(verb), snapshot.stable(repository) as current:
+        check_idle(repository)
+        git = repository.git
+        commit = git.resolve(source) if source is not None else current.head.commit
+        tree = git.rootfs(commit) if commit else None
+        spec = Pathspec.parse(paths)
+        require_match(spec, (tree, current.tree))
+        target, taken = layering.with_paths(current.tree, tree, spec.matches)
+        if taken:
+            _write(repository, current, commit, target, spec, f"{verb}: {_shown(paths)}", verb)
+        return taken
+
+
+def _write(
+    repository: Repository,
+    current: Current,
+    commit: CommitId | None,
+    target: Directory,
+    spec: Pathspec,
+    reason: str,
+    verb: str,
+) -> None:
+    """Stand on a commit of ``target`` on top of a snapshot of what is there now."""
+    git, writer, who = repository.git, repository.git.writer(), repository.signature()
+    state = current.state
+    kept = layering.seal_changes(repository, writer, current)
+    runs = snapshot.uncommitted_runs(repository, current)
+    before = layering.write_snapshot(repository, writer, current, kept, who, runs)
+    stack, depth = position.on_top(repository, state, state.base, kept.layer)
+    below = replace(state, base=before, stack=stack, depth=depth)
+    source = _source(repository, current, commit, spec)
+    made = layering.layer_between(repository, writer, (current.tree, kept.rootfs), target, source)
+    head = current.head.commit
+    if head is not None and git.commit(head).rootfs == made.rootfs:
+        next_state = position.at_commit(repository, state, head)
+    else:
+        metadata = Metadata(config=state.config, runs=())
+        after = layering.write_commit(
+            writer, made, metadata, (before,), who, who, "uncommitted changes\n"
+        )
+        stack, depth = position.on_top(repository, below, before, made.layer)
+        next_state = replace(
+            below,
+            base=after,
+            stack=stack,
+            depth=depth,
+            changes=position.fresh_changes(repository, target),
+            boot_id=None,
+            mountpoints=(),
+            committed_runs=0,
+        )
+    seals = [each.seal for each in (kept, made) if each.seal]
+    publish(
+        repository,
+        writer,
+        Publication(
+            verb=verb,
+            description=reason,
+            state=next_state,
+            seals=seals,
+            discards=sorted({current.source, *(changes for changes, _ in seals)}),
+            before=WorktreePoint(before, None),
+            after=WorktreePoint(next_state.base, None),
+            sealed=(state.changes, before),
+            wrote_layers=True,
+        ),
+        who,
+    )
+    position.shorten(repository)
+
+
+def _source(
+    repository: Repository, current: Current, commit: CommitId | None, spec: Pathspec
+) -> Callable[[bytes], bytes]:
+    """Where a file of the new tree lies: in the layers of ``commit``, or where it is now."""
+    present = snapshot.reader(repository, current.state.stack, current.upper)
+    stack = chain.resolve(repository, commit)[0] if commit else ()
+    past = snapshot.reader(repository, stack)
+
+    def host_path(path: bytes) -> bytes:
+        return (past if spec.matches(path) else present).host_path(path)
+
+    return host_path
+
+
+def _shown(paths: Sequence[bytes]) -> str:
+    return b" ".join(paths).decode("utf-8", "backslashreplace")

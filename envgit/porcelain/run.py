@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a command in the worktree, or in any commit; the one verb that must start at once.
+
+Nothing here imports the git side: the worktree's state holds what is to be mounted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envgit.errors import EnvgitError, UsageError
+from envgit.porcelain.repository import Repository
+from envgit.sandbox.plan import JoinRoot, OverlayRoot, Plan, RunOptions, make_plan
+from envgit.sandbox.supervisor import Outcome
+from envgit.sandbox.supervisor import run as run_plan
+from envgit.store.running import Running
+from envgit.store.worktree import State, Worktree, current_boot
+
+if TYPE_CHECKING:
+    from envgit.layers.ids import ChangesId
+    from envgit.porcelain.commit import CommitResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a command ended: its status as a shell gives it, the signal if one ended it, and the
+    commit that was made of its changes."""
+
+    exit_code: int
+    signal: int | None = None
+    commit: CommitResult | None = None
+
+
+def run(
+    repository: Repository,
+    argv: Sequence[str] = (),
+    *,
+    options: RunOptions | None = None,
+    message: str | None = None,
+    auto: bool = False,
+    discard: bool = False,
+    revision: str | None = None,
+    prepare: Callable[[Plan], bool] | None = None,
+) -> RunResult:
+    """Run ``argv`` in the worktree, where its changes stay uncommitted.
+
+    ``message`` (or ``auto``) commits them if the command exits with 0. ``discard`` throws the
+    changes of this run away; ``revision`` runs in that commit and does so too. ``options`` are
+    the sandbox's; ``run.env``, ``run.volume`` and ``run.network`` of the settings go before them.
+    ``prepare`` sees the plan and says whether to go on (``--dry-run``). Raises SandboxError.
+    """
+    commits = message is not None or auto
+    if commits and (discard or revision is not None):
+        raise UsageError("changes that are thrown away cannot be committed")
+    wanted = _with_settings(repository, options or RunOptions(), argv)
+    started = time.time()
+    if discard or revision is not None:
+        outcome = _run_aside(repository, wanted, revision, prepare)
+    else:
+        outcome = _run_in_worktree(repository, wanted, prepare)
+    if outcome is None:
+        return RunResult(0)
+    result = RunResult(outcome.exit_code, outcome.signal)
+    if discard or revision is not None:
+        return result
+    repository.worktree.append_run(
+        {
+            "argv": list(wanted.argv),
+            "exit_code": outcome.exit_code,
+            "started": int(started),
+            "duration_ms": int((time.time() - started) * 1000),
+        }
+    )
+    if commits and outcome.exit_code == 0:
+        from envgit.porcelain.commit import NothingToCommit, commit
+
+        try:
+            return replace(result, commit=commit(repository, message, auto=auto))
+        except NothingToCommit:
+            repository.notify("nothing to commit: the command changed nothing")
+    return result
+
+
+def _run_in_worktree(
+    repository: Repository, options: RunOptions, prepare: Callable[[Plan], bool] | None
+) -> Outcome | None:
+    """Run on the worktree's own change set, joining the mount of whatever runs there already.
+
+    The lock is held until the environment is mounted, so that two mounts never share an upper
+    directory; the record of the run is locked by the environment itself.
+    """
+    command = shlex.join(options.argv)
+    worktree = repository.worktree
+    locked = repository.locked(f"run {command}"[:80])
+    locked.__enter__()
+    held = True
+
+    def release() -> None:
+        nonlocal held
+        if held:
+            held = False
+            locked.__exit__(None, None, None)
+
+    try:
+        state = worktree.state()
+        if worktree.maybe_incomplete(state):
+            repository.notify(
+                "the machine went down before the uncommitted changes were flushed; they may be"
+                " incomplete"
+            )
+        living = [run for run in worktree.running() if run.info.get("mounted")]
+        plan = _plan(repository, options, state, [run.pid for run in living])
+        if prepare is not None and not prepare(plan):
+            return None
+        info = {"command": command, "stack": list(state.stack), "changes": state.changes}
+        with worktree.register(0, info) as record:
+
+            def mounted(pid: int, created: Sequence[bytes]) -> None:
+                record.update(pid=pid, mounted=True)
+                _note(repository, worktree, state, created)
+                release()
+
+            return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,))
+    finally:
+        release()
+
+
+def _note(
+    repository: Repository, worktree: Worktree, state: State, created: Sequence[bytes]
+) -> None:
+    """Record that there may be unflushed changes, and which mount points are not the user's."""
+    volatile = repository.settings.get_bool("core.volatile")
+    boot = state.boot_id or (current_boot() if volatile else None)
+    names = {os.fsdecode(path) for path in created}
+    points = tuple(sorted({*state.mountpoints, *names}))
+    if boot != state.boot_id or points != state.mountpoints:
+        worktree.write_state(replace(state, boot_id=boot, mountpoints=points))
+
+
+def _run_aside(
+    repository: Repository,
+    options: RunOptions,
+    revision: str | None,
+    prepare: Callable[[Plan], bool] | None,
+) -> Outcome | None:
+    """Run on a change set of its own that is thrown away afterwards."""
+    with _aside(repository, options, revision) as (state, record, lowers):
+        root = OverlayRoot(
+            lowers=lowers,
+            upper=repository.store.upper_path(state.changes),
+            work=os.path.join(repository.store.changes_path(state.changes), "work"),
+            volatile=True,
+        )
+        plan = _make_plan(repository, root, options, state)
+        if prepare is not None and not prepare(plan):
+            return None
+
+        def mounted(pid: int, created: Sequence[bytes]) -> None:
+            record.update(pid=pid)
+
+        return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,))
+
+
+@contextmanager
+def _aside(
+    repository: Repository, options: RunOptions, revision: str | None
+) -> Iterator[tuple[State, Running, tuple[str, ...]]]:
+    """A temporary change set on top of ``revision``, or of the worktree as it is now."""
+    from envgit.porcelain import position
+
+    store, worktree = repository.store, repository.worktree
+    with repository.locked("run --rm"):
+        state = worktree.state()
+        below = store.upper_path(state.changes)
+        if revision is not None:
+            state = position.at_commit(repository, state, repository.git.resolve(revision))
+            lowers = store.stack_paths(state.stack)
+        else:
+            changes = store.new_changes()
+            position.copy_root_metadata(below, store.upper_path(changes))
+            state = replace(state, changes=changes)
+            lowers = (below, *store.stack_paths(state.stack))
+        info = {"command": shlex.join(options.argv), "stack": list(state.stack)}
+        record = worktree.register(0, {**info, "changes": state.changes})
+    try:
+        yield state, record, lowers
+    finally:
+        store.delete_changes(state.changes)
+        record.remove()
+        store.empty_trash()
+
+
+def _plan(
+    repository: Repository, options: RunOptions, state: State, joinable: Sequence[int]
+) -> Plan:
+    if joinable:
+        return _make_plan(repository, JoinRoot(joinable[0]), options, state)
+    store = repository.store
+    root = OverlayRoot(
+        lowers=store.stack_paths(state.stack),
+        upper=store.upper_path(state.changes),
+        work=os.path.join(store.require_changes(state.changes), "work"),
+        volatile=repository.settings.get_bool("core.volatile"),
+    )
+    return _make_plan(repository, root, options, state)
+
+
+def _make_plan(
+    repository: Repository, root: OverlayRoot | JoinRoot, options: RunOptions, state: State
+) -> Plan:
+    return make_plan(
+        root,
+        options,
+        state.config,
+        hostname=_hostname(repository.project),
+        seccomp_cache=os.path.join(repository.store.path, "cache"),
+    )
+
+
+def _hostname(project: str) -> str:
+    """The environment's host name: its project folder's, as far as hostname(7) allows."""
+    name = "".join(
+        char if char.isascii() and char.isalnum() else "-" for char in os.path.basename(project)
+    ).strip("-")
+    return name[:63].strip("-") or "envgit"
+
+
+def _with_settings(repository: Repository, options: RunOptions, argv: Sequence[str]) -> RunOptions:
+    """The options with ``argv`` and what the settings give for every run."""
+    settings = repository.settings
+    env: list[tuple[str, str]] = []
+    for text in settings.get_all("run.env"):
+        name, equals, value = text.partition("=")
+        if equals:
+            env.append((name, value))
+        elif name in repository.environ:
+            env.append((name, repository.environ[name]))
+    volumes = []
+    for text in settings.get_all("run.volume"):
+        source, colon, rest = text.partition(":")
+        if not colon:
+            raise EnvgitError(f"run.volume '{text}' is not SRC:DST[:ro]")
+        volumes.append(f"{os.path.join(repository.project, os.path.expanduser(source))}:{rest}")
+    return options._replace(
+        argv=tuple(argv) or options.argv,
+        env=(*env, *options.env),
+        volumes=(*volumes, *options.volumes),
+        network=options.network or settings.get_text("run.network"),
+    )

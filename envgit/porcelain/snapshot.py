@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the worktree holds now: its base commit overlaid with its change set, compared with HEAD.
+
+Every verb that asks "what is uncommitted?" asks here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from envgit.errors import Refused
+from envgit.layers.compare import Change, Normalized, changes, normalize
+from envgit.layers.directory import copy as copy_layer
+from envgit.layers.entry import Directory
+from envgit.layers.ids import ChangesId
+from envgit.layers.links import survivors
+from envgit.layers.overlaid import Overlaid
+from envgit.layers.scan import Skipped, scan
+from envgit.layers.view import Overlay
+from envgit.porcelain import chain
+from envgit.porcelain.repository import Repository
+from envgit.repo.metadata import RunRecord
+
+if TYPE_CHECKING:
+    from envgit.repo.repository import Head
+    from envgit.store.worktree import Running, State
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The uncommitted state of a worktree.
+
+    ``normalized`` is the change set against the base (what a layer on top of the base would be);
+    ``tree`` the whole file system, ``changes`` its differences from HEAD, sorted by path.
+    ``source`` is the change set that may be sealed, ``upper`` the host directory with its files:
+    the worktree's own, or a copy taken while something was running (``copied``).
+    """
+
+    head: Head
+    state: State
+    head_tree: Directory | None
+    base_tree: Directory | None
+    normalized: Normalized
+    tree: Directory
+    changes: list[Change]
+    source: ChangesId
+    upper: str
+    copied: bool
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the change set changes anything of the base."""
+        return bool(self.normalized.changes)
+
+
+# Commits between HEAD and the base whose run records are taken up again when they are committed
+# anew (after reset --soft or undo): a guess that is far above what anybody resets by.
+_MAX_TAKEN_UP = 1000
+
+
+class IncompleteChanges(Refused):
+    """The machine went down before uncommitted changes were flushed."""
+
+
+def describe(repository: Repository) -> Current:
+    """The uncommitted state, for reading only. Takes no lock; running commands go on."""
+    return _take(repository, copy=None)
+
+
+@contextmanager
+def stable(repository: Repository, *, allow_unflushed: bool = False) -> Iterator[Current]:
+    """The uncommitted state, held still: the caller holds the lock and will make layers of it.
+
+    While commands run in the worktree they are frozen just long enough to copy what changed,
+    because a mounted upper directory cannot be sealed under them. Raises IncompleteChanges after
+    a power cut, unless ``allow_unflushed``.
+    """
+    if not allow_unflushed:
+        check_flushed(repository)
+    running = repository.worktree.running()
+    if not running:
+        yield _take(repository, copy=None)
+        return
+    copy = repository.store.new_changes()
+    with _frozen(running):
+        current = _take(repository, copy=copy)
+    yield current
+
+
+def check_flushed(repository: Repository) -> None:
+    """Raise IncompleteChanges when changes were made under an earlier boot and never flushed."""
+    worktree = repository.worktree
+    state = worktree.state()
+    if state.boot_id is None or state.boot_id == boot_id():
+        return
+    if not worktree.is_dirty_quick():
+        return
+    raise IncompleteChanges(
+        "the machine went down before the uncommitted changes were flushed; they may be incomplete",
+        hint="look at them with 'envgit status', then drop them with 'envgit rollback' or keep"
+        " them with 'envgit commit --allow-unflushed'",
+    )
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot (random(4), /proc/sys/kernel/random/boot_id)."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def reader(repository: Repository, stack: tuple[str, ...], upper: str | None = None) -> Overlay:
+    """The contents of a stack of layers, with ``upper`` on top when there is one."""
+    directories = chain.directories(repository, stack)
+    return Overlay((upper, *directories) if upper is not None else directories)
+
+
+def uncommitted_runs(repository: Repository, current: Current) -> tuple[RunRecord, ...]:
+    """The commands run since HEAD: those of commits that HEAD was moved back from, then ours."""
+    git = repository.git
+    taken: list[RunRecord] = []
+    oid, steps = current.state.base, 0
+    while oid is not None and oid != current.head.commit and steps < _MAX_TAKEN_UP:
+        taken[:0] = git.metadata(oid).runs
+        parents = git.commit(oid).parents
+        oid, steps = (parents[0] if parents else None), steps + 1
+    if oid != current.head.commit:
+        taken = []
+    state = current.state
+    records = repository.worktree.runs(state.changes)[state.committed_runs :]
+    ours = (run_record(record) for record in records)
+    return (*taken, *ours)
+
+
+def run_record(record: Mapping[str, Any]) -> RunRecord:
+    """A run as the store recorded it, as a commit records it."""
+    return RunRecord(
+        argv=tuple(record["argv"]),
+        exit_code=record["exit_code"],
+        started=record["started"],
+        duration_ms=record["duration_ms"],
+    )
+
+
+@contextmanager
+def _frozen(running: list[Running]) -> Iterator[None]:
+    from envgit.sandbox.freezer import frozen
+
+    with frozen([run.init_pid for run in running]):
+        yield
+
+
+def _take(repository: Repository, *, copy: ChangesId | None) -> Current:
+    """Scan the change set; with ``copy`` put what changed there and speak of the copy."""
+    worktree, git, store = repository.worktree, repository.git, repository.store
+    state = worktree.state()
+    head = git.head()
+    upper = os.path.join(store.changes_path(state.changes), "upper")
+    with worktree.hashes(state.changes) as hashes:
+        scanned = scan(
+            os.fsencode(upper),
+            hashes=hashes,
+            overlay=True,
+            excluded=frozenset(os.fsencode(path) for path in state.mountpoints),
+        )
+    base_tree = git.rootfs(state.base) if state.base else None
+    normalized = normalize(scanned.node, base_tree)
+    if copy is not None:
+        copied = os.path.join(store.changes_path(copy), "upper")
+        copy_layer(os.fsencode(copied), normalized.layer, os.fsencode(upper))
+        upper = copied
+    tree = Overlaid(base_tree, normalized.layer, survivors(base_tree, normalized.layer))
+    if head.commit == state.base:
+        head_tree, found = base_tree, normalized.changes
+    else:
+        head_tree = git.rootfs(head.commit) if head.commit else None
+        found = changes(head_tree, tree)
+    return Current(
+        head=head,
+        state=state,
+        head_tree=head_tree,
+        base_tree=base_tree,
+        normalized=normalized,
+        tree=tree,
+        changes=found,
+        source=state.changes if copy is None else copy,
+        upper=upper,
+        copied=copy is not None,
+        skipped=scanned.skipped,
+    )

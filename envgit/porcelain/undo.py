@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking operations back, and going to any earlier state of the repository and its worktree.
+
+An operation's record holds what every ref, HEAD and the worktree were before; going back is one
+more operation that puts those values there again. Change sets that were parked come back as they
+are, by pointing at them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from envgit.errors import EnvgitError, Refused
+from envgit.layers.ids import OperationId
+from envgit.porcelain.position import check_idle, point, state_at
+from envgit.porcelain.publish import Publication, publish
+from envgit.porcelain.repository import Repository
+from envgit.repo.operations import Operation, WorktreePoint, redo_target, undo_target
+from envgit.repo.refs import HeadUpdate, RefUpdate
+
+
+class NothingToUndo(Refused):
+    """The log holds no operation that could be taken back (or done again)."""
+
+
+class MovedSince(Refused):
+    """A ref is not where the operation left it: something outside envgit moved it."""
+
+
+class UnknownOperation(EnvgitError):
+    """No operation, or more than one, has that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoResult:
+    """The operations that were taken back or done again, in the order in which that was done."""
+
+    operations: tuple[Operation, ...]
+
+
+def undo(repository: Repository, count: int = 1) -> UndoResult:
+    """Take back the last ``count`` operations. Raises NothingToUndo, MovedSince, WorktreeBusy."""
+    done = []
+    with repository.locked("undo"):
+        for _ in range(count):
+            target = undo_target(repository.git.operations())
+            if target is None:
+                if done:
+                    break
+                raise NothingToUndo("there is nothing to undo")
+            _reverse(repository, target, verb="undo", undoes=target.id)
+            done.append(target)
+    return UndoResult(tuple(done))
+
+
+def redo(repository: Repository, count: int = 1) -> UndoResult:
+    """Do the last ``count`` undone operations again. Raises as ``undo``."""
+    done = []
+    with repository.locked("redo"):
+        for _ in range(count):
+            undone = redo_target(repository.git.operations())
+            if undone is None or undone.undoes is None:
+                if done:
+                    break
+                raise NothingToUndo("there is nothing to redo")
+            # What undo left is in its own record, with what was done after the operation.
+            _reverse(repository, undone, verb="redo", redoes=undone.undoes)
+            done.append(find_operation(repository, undone.undoes))
+    return UndoResult(tuple(done))
+
+
+def op_log(repository: Repository, limit: int | None = None) -> list[Operation]:
+    """The operations, newest first."""
+    return list(islice(repository.git.operations(), limit))
+
+
+def find_operation(repository: Repository, name: str) -> Operation:
+    """The operation with this id (or a unique start of it), or ``@`` for the newest.
+
+    Raises UnknownOperation.
+    """
+    operations = repository.git.operations()
+    if name == "@":
+        newest = next(iter(operations), None)
+        if newest is None:
+            raise UnknownOperation("the operation log is empty")
+        return newest
+    found = [operation for operation in operations if operation.id.startswith(name.lower())]
+    if len(found) == 1:
+        return found[0]
+    if not found or len(name) < 4:
+        raise UnknownOperation(f"no operation '{name}'", hint="'envgit op log' lists them")
+    raise UnknownOperation(f"operation '{name}' is ambiguous: {len(found)} begin so")
+
+
+def op_restore(repository: Repository, name: str) -> Operation:
+    """Bring refs, HEAD and worktree to where they were after operation ``name``.
+
+    One more operation, which ``undo`` takes back.
+    """
+    with repository.locked("op restore"):
+        git = repository.git
+        target = find_operation(repository, name)
+        refs: dict[str, str | None] = {}
+        head: str | None = None
+        before: WorktreePoint | None = None
+        for operation in git.operations():
+            if operation.id == target.id:
+                break
+            for ref, old, _ in operation.refs:
+                refs[ref] = old
+            if operation.head is not None:
+                head = operation.head[0]
+            if operation.before is not None:
+                before = operation.before
+        reason = f"op restore: {target.id[:12]}"
+        _go(repository, refs, head, before, verb="op restore", reason=reason)
+        return target
+
+
+def _reverse(
+    repository: Repository,
+    operation: Operation,
+    *,
+    verb: str,
+    undoes: OperationId | None = None,
+    redoes: OperationId | None = None,
+) -> None:
+    """Put back what ``operation`` changed, provided it is still as it left it."""
+    git = repository.git
+    for ref, _, new in operation.refs:
+        if git.ref(ref) != new:
+            raise MovedSince(
+                f"{ref} was moved since by something that envgit did not log",
+                hint=f"'envgit op restore {operation.id[:12]}' goes back by force",
+            )
+    if operation.head is not None and git.head_value() != operation.head[1]:
+        raise MovedSince("HEAD was moved since by something that envgit did not log")
+    _go(
+        repository,
+        {ref: old for ref, old, _ in operation.refs},
+        operation.head[0] if operation.head else None,
+        operation.before,
+        verb=verb,
+        reason=f"{verb}: {operation.description}",
+        undoes=undoes,
+        redoes=redoes,
+    )
+
+
+def _go(
+    repository: Repository,
+    refs: dict[str, str | None],
+    head: str | None,
+    where: WorktreePoint | None,
+    *,
+    verb: str,
+    reason: str,
+    undoes: OperationId | None = None,
+    redoes: OperationId | None = None,
+) -> None:
+    git = repository.git
+    state = repository.worktree.state()
+    next_state = None
+    here = None
+    if where is not None:
+        here = point(repository, state)
+        if where != here:
+            check_idle(repository)
+            next_state = state_at(repository, state, where)
+    updates = [
+        RefUpdate(ref, git.ref(ref), value, reason)
+        for ref, value in refs.items()
+        if git.ref(ref) != value
+    ]
+    present = git.head_value()
+    head_update = None
+    if head is not None and head != present:
+        head_update = HeadUpdate(present, head, reason)
+    publish(
+        repository,
+        git.writer(),
+        Publication(
+            verb=verb,
+            description=reason,
+            refs=updates,
+            head=head_update,
+            state=next_state,
+            before=here,
+            after=where,
+            undoes=undoes,
+            redoes=redoes,
+        ),
+    )
