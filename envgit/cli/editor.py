@@ -17,21 +17,22 @@ class EditorError(EnvgitError):
 
 
 def command(app: App) -> str | None:
-    """Choose the editor: ENVGIT_EDITOR, core.editor, VISUAL, EDITOR, vi; None on a dumb terminal
-    without an EDITOR (git-var(1), GIT_EDITOR)."""
+    """Choose the editor: ENVGIT_EDITOR, core.editor, VISUAL, EDITOR, vi (git-var(1), GIT_EDITOR);
+    None without any of them where vi could not be used."""
     environ = app.environ
     dumb = environ.get("TERM", "dumb") == "dumb"
     chosen = environ.get("ENVGIT_EDITOR") or app.settings.get("core.editor")
     if not chosen and not dumb:
         chosen = environ.get("VISUAL")
     chosen = chosen or environ.get("EDITOR")
-    if not chosen and not dumb:
+    # git starts vi even when nobody sits there, which then waits for ever or fails oddly.
+    if not chosen and not dumb and app.out.stdout_is_terminal:
         chosen = "vi"
     return chosen
 
 
 def edit(app: App, path: str, text: str) -> str:
-    """Let the user edit ``text`` in the file ``path`` and return what they left. Raises EditorError.
+    """Let the user edit ``text`` in the file ``path``; return what they left. Raises EditorError.
 
     The file stays afterwards (git keeps COMMIT_EDITMSG too): a message is not lost when the commit
     fails.
@@ -41,7 +42,7 @@ def edit(app: App, path: str, text: str) -> str:
 
     chosen = command(app)
     if chosen is None:
-        raise EditorError("Terminal is dumb, but EDITOR unset")
+        raise EditorError("no terminal for an editor, and EDITOR is not set")
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     if chosen != ":":
@@ -79,6 +80,17 @@ def clean(text: str, *, comments: bool) -> str:
     while kept and not kept[-1]:
         kept.pop()
     return "\n".join(kept) + "\n" if kept else ""
+
+
+def read_message(app: App, file: str) -> str:
+    """The text of ``-F``: a file, or standard input for ``-``."""
+    if file == "-":
+        return app.stdin.read().decode("utf-8", "surrogateescape")
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except OSError as error:
+        raise EnvgitError(f"could not read log file '{file}': {error.strerror}") from error
 
 
 def default_path(app: App, name: str) -> str:

@@ -29,7 +29,7 @@ def overview() -> str:
 
 
 @verb("help", "help [-a] [<verb>]")
-@flag("-a", "--all", "everything", help="list all verbs and the aliases")
+@flag("-a, --all", "list all verbs and the aliases", to="everything")
 @argument("name")
 def help_verb(app: App, everything: bool, name: str | None) -> int:
     """Show help about a verb.
@@ -65,7 +65,7 @@ def _list_aliases(app: App) -> None:
 
 
 @verb("version", "version [--build-options]", hidden=True)
-@flag("--build-options", help="also show what it is built on")
+@flag("--build-options", "also show what it is built on")
 def version_verb(app: App, build_options: bool) -> int:
     """Show the version."""
     app.out.line(f"envgit version {envgit.__version__}")

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 
 from envgit.cli.errors import UsageProblem
 
-NONE, VALUE, OPTIONAL = "none", "value", "optional"
+NONE, VALUE, OPTIONAL, LAST = "none", "value", "optional", "last"
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
     """One way to write an option: ``--quiet`` or ``-q``.
 
-    ``takes`` says whether a value follows (NONE, VALUE, or OPTIONAL: only when attached); ``bare``
-    is the value an OPTIONAL option has when none is. ``owner`` is the parameter's name,
-    ``negation`` marks ``--no-X``.
+    ``takes`` says whether a value follows (NONE, VALUE, OPTIONAL: only when attached, LAST: unless
+    nothing follows); ``bare`` is the value an OPTIONAL or LAST option has when none is. ``owner``
+    is the parameter's name, ``negation`` marks ``--no-X``.
     """
 
     text: str
@@ -104,6 +104,8 @@ def _long(token: str, queue: list[str], spellings: dict[str, Spelling], line: Li
             value = spelling.bare
         elif queue:
             value = queue.pop()
+        elif spelling.takes == LAST:
+            value = spelling.bare
         else:
             raise UsageProblem(f"option `{spelling.text[2:]}' requires a value")
     _emit(spelling, value, line)
@@ -141,6 +143,8 @@ def _short(token: str, queue: list[str], spellings: dict[str, Spelling], line: L
             _emit(spelling, rest or spelling.bare, line)
         elif queue:
             _emit(spelling, queue.pop(), line)
+        elif spelling.takes == LAST:
+            _emit(spelling, spelling.bare, line)
         else:
             raise UsageProblem(f"switch `{letter}' requires a value")
         return

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes click's commands behave like git's verbs: parsing, usage text, help and exit statuses.
 
-A verb's module declares it with ``@verb``, ``@flag``, ``@value`` and ``@argument``; the function
-receives the ``App`` first and returns an exit status (None is 0).
+A verb's module declares it with ``@verb``, ``@flag``, ``@value``, ``@section`` and ``@argument``;
+the function receives the ``App`` first and returns an exit status (None is 0).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ _INDENT, _COLUMN = 4, 26  # git's usage text: parse-options.c, USAGE_OPTS_WIDTH
 class Option(click.Option):
     """An option with what git's usage text and parsing need besides.
 
-    ``optional`` is the value it has when none is attached (``--color`` = ``--color=always``);
+    ``optional`` is the value it has when none is attached (``--color`` = ``--color=always``),
+    ``last`` the value it has when nothing follows (``--merged`` = ``--merged HEAD``);
     ``section`` the heading it is listed under; ``hint`` how its value is shown (``<msg>``).
     """
 
@@ -32,12 +34,14 @@ class Option(click.Option):
         self,
         *args: Any,
         optional: str | None = None,
+        last: str | None = None,
         section: str = "",
         hint: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.optional = optional
+        self.last = last
         self.section = section
         self.hint = hint
 
@@ -50,8 +54,12 @@ class Option(click.Option):
                 Spelling(text, owner, tokens.NONE, bare="flag", negation=True)
                 for text in self.secondary_opts
             ]
-        takes = tokens.VALUE if self.optional is None else tokens.OPTIONAL
-        listed = [Spelling(text, owner, takes, bare=self.optional or "") for text in self.opts]
+        takes, bare = tokens.VALUE, ""
+        if self.optional is not None:
+            takes, bare = tokens.OPTIONAL, self.optional
+        elif self.last is not None:
+            takes, bare = tokens.LAST, self.last
+        listed = [Spelling(text, owner, takes, bare=bare) for text in self.opts]
         return listed + [
             Spelling(f"--no-{text[2:]}", owner, tokens.NONE, negation=True)
             for text in self.opts
@@ -91,7 +99,9 @@ class Verb(click.Command):
         """Split the line by git's rules and let click convert the result."""
         if not self.command_follows and args == ["-h"]:
             raise AskedForHelp(long=False)
-        spellings = {one.text: one for option in self.options() for one in option.spellings()}
+        listed = [one for option in self.options() for one in option.spellings()]
+        listed.sort(key=lambda one: not one.negation)  # a declared --no-merged beats a derived one
+        spellings = {one.text: one for one in listed}
         line = tokens.split(
             args, spellings, interspersed=not self.command_follows, number=self.number
         )
@@ -128,6 +138,28 @@ class Verb(click.Command):
         return f"{self.short_usage()}\n{body}\n" if body else self.short_usage()
 
 
+class Group(Verb):
+    """A verb of verbs (``op log``): the first word picks one; ``default`` is taken without any."""
+
+    def __init__(self, name: str, verbs: Sequence[Verb], *, default: str = "", help: str) -> None:
+        self.verbs = {one.name or "": one for one in verbs}
+        usage = [synopsis for one in verbs for synopsis in one.usage]
+        super().__init__(name, usage=usage, command_follows=True, help=help)
+        self.default = default
+
+    def run(self, words: Sequence[str], app: Any) -> int:
+        """Hand the line on to the verb that its first word names."""
+        first = words[0] if words else self.default
+        if first in ("-h", "--help"):
+            app.show_help(self, long=first == "--help")
+            return 129 if first == "-h" else 0
+        chosen = self.verbs.get(f"{self.name} {first}")
+        if chosen is None:
+            said = f"unknown subcommand: `{first}'" if first else "need a subcommand"
+            raise UsageProblem(said, usage=self.short_usage())
+        return execute(chosen, words[1:], app)
+
+
 def verb(name: str, *usage: str, **options: Any) -> Callable[[Function], Verb]:
     """Declare a verb. The function's docstring is its manual, the first sentence its one line."""
 
@@ -141,26 +173,80 @@ def verb(name: str, *usage: str, **options: Any) -> Callable[[Function], Verb]:
     return decorate
 
 
-def flag(*names: str, **options: Any) -> Callable[[Function], Function]:
-    """A switch. Its first long name can be negated (``--quiet``, ``--no-quiet``)."""
+_SPEC = re.compile(
+    r"(?P<names>-[^ ,=\[]*(?:, -[^ ,=\[]*)*)"
+    r"(?:\[=?(?P<optional>[^]]*)\]| \[(?P<last>[^]]*)\]| (?P<value>\S.*))?"
+)
+
+
+class Declared:
+    """A declared option: a decorator that ``section`` can still put under a heading."""
+
+    def __init__(self, names: Sequence[str], attributes: dict[str, Any]) -> None:
+        self.names = tuple(names)
+        self.attributes = attributes
+
+    def __call__(self, function: Function) -> Function:
+        return click.option(*self.names, cls=Option, **self.attributes)(function)
+
+
+def flag(spec: str, help: str, *, to: str | None = None, **options: Any) -> Declared:
+    """A switch, ``spec`` as help shows it: ``-q, --quiet``. Its first long name can be negated.
+
+    ``to`` names the function's parameter; by default that is the long name.
+    """
+    names = _SPEC.fullmatch(spec)["names"].split(", ")  # type: ignore[index]
     long = next((name for name in names if name.startswith("--")), None)
-    if long is not None and not long.startswith("--no-") and "/" not in long:
-        at = names.index(long)
-        names = (*names[:at], f"{long}/--no-{long[2:]}", *names[at + 1 :])
+    if long is not None and not long.startswith("--no-"):
+        names[names.index(long)] = f"{long}/--no-{long[2:]}"
         options.setdefault("default", False)
     else:
         options.setdefault("is_flag", True)
-    return click.option(*names, cls=Option, **options)
+    return Declared((*names, to or _parameter(long or names[0])), {"help": help, **options})
 
 
-def count(*names: str, **options: Any) -> Callable[[Function], Function]:
+def count(spec: str, help: str, *, to: str | None = None, **options: Any) -> Declared:
     """A switch that may be repeated; its value is how often."""
-    return click.option(*names, cls=Option, count=True, **options)
+    return Declared(
+        (*spec.split(", "), to or _parameter(spec.split(", ")[-1])),
+        {"help": help, "count": True, **options},
+    )
 
 
-def value(*names: str, **options: Any) -> Callable[[Function], Function]:
-    """An option with a value; ``hint`` is how help shows it, ``optional`` makes it attachable."""
-    return click.option(*names, cls=Option, **options)
+def value(
+    spec: str, help: str, *, to: str | None = None, bare: str | None = None, **options: Any
+) -> Declared:
+    """An option with a value, ``spec`` as help shows it.
+
+    ``-F, --file <file>``: the value is needed; ``--color[=<when>]``: only taken when attached,
+    ``bare`` otherwise; ``--merged [<commit>]``: ``bare`` when nothing follows.
+    """
+    parts = _SPEC.fullmatch(spec)
+    if parts is None:
+        raise ValueError(f"not the text of an option: {spec}")
+    names = parts["names"].split(", ")
+    long = next((name for name in names if name.startswith("--")), names[0])
+    hint = parts["optional"] or parts["last"] or parts["value"] or ""
+    if not hint or (bare is None) != (parts["value"] is not None):
+        raise ValueError(f"a value that may be left out needs to say what it then is: {spec}")
+    options["optional" if parts["optional"] else "last"] = bare
+    return Declared((*names, to or _parameter(long)), {"help": help, "hint": hint, **options})
+
+
+def section(title: str, *declared: Declared) -> Callable[[Function], Function]:
+    """List options under a heading of their own in help."""
+
+    def decorate(function: Function) -> Function:
+        for one in reversed(declared):
+            one.attributes["section"] = title
+            function = one(function)
+        return function
+
+    return decorate
+
+
+def _parameter(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
 
 
 def argument(name: str, **options: Any) -> Callable[[Function], Function]:
@@ -171,12 +257,14 @@ def argument(name: str, **options: Any) -> Callable[[Function], Function]:
 
 def json_flag(function: Function) -> Function:
     """The ``--json`` of every verb that prints a table or a fact."""
-    return flag("--json", "as_json", help="print the result as JSON")(function)
+    return flag("--json", "print the result as JSON", to="as_json")(function)
 
 
 def execute(command: Verb, arguments: Sequence[str], app: Any) -> int:
     """Parse ``arguments`` and call the verb. Raises UsageProblem in git's words, and the verb's
     own errors; returns its exit status."""
+    if isinstance(command, Group):
+        return command.run(arguments, app)
     try:
         with command.make_context(command.name, list(arguments), obj=app) as context:
             status = command.invoke(context)
@@ -238,7 +326,9 @@ def _option_lines(option: Option) -> list[str]:
     left = " " * _INDENT + ", ".join(shorts + longs)
     if not (option.is_flag or option.count):
         hint = option.hint or f"<{(option.name or '').replace('_', '-')}>"
-        if option.optional is None:
+        if option.last is not None:
+            left += f" [{hint}]"
+        elif option.optional is None:
             left += f" {hint}"
         else:
             left += f"[={hint}]" if longs else f"[{hint}]"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small pieces of text that several verbs share: a commit in one line, changes by letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from envgit.cli.app import App
+
+if TYPE_CHECKING:
+    from envgit.layers.compare import Change
+    from envgit.layers.ids import CommitId
+    from envgit.porcelain.moves import MoveResult
+
+# git's order of letters: added, modified, deleted, type changed (git-diff(1), --diff-filter).
+WORDS = {"A": "new file", "M": "modified", "D": "deleted", "T": "typechange"}
+
+
+def letter(change: Change) -> str:
+    """How git would mark the change: A, M, D or T."""
+    if change.old is None:
+        return "A"
+    if change.new is None:
+        return "D"
+    return "M" if change.old.kind == change.new.kind else "T"
+
+
+def list_short(app: App, changes: Iterable[Change]) -> None:
+    """Print ``M<TAB>path`` for each change, as `git switch` lists what it takes along."""
+    for change in changes:
+        app.out.line(f"{letter(change)}\t{app.out.path(change.path) or '/'}")
+
+
+def one_line(app: App, commit: CommitId | None) -> str:
+    """A commit as ``2a35b70 subject``."""
+    if commit is None:
+        return ""
+    git = app.repository.git
+    subject = git.commit(commit).message.lstrip("\n").split("\n", 1)[0]
+    return f"{git.abbrev(commit)} {subject}"
+
+
+def say_parked(app: App, result: MoveResult) -> None:
+    """Tell that uncommitted changes were set aside, and how to have them back."""
+    if result.parked and app.settings.get_bool("advice.parkedChanges", True):
+        app.out.hint("the uncommitted changes were set aside; 'envgit undo' brings them back")

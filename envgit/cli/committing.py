@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`commit`: gathers the message, calls porcelain, and says what was recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from envgit.cli import editor, summary
+from envgit.cli.app import App
+from envgit.cli.verb import argument, flag, json_flag, section, value, verb
+from envgit.errors import EnvgitError
+from envgit.porcelain.commit import EmptyMessage, NothingToCommit
+
+if TYPE_CHECKING:
+    from envgit.porcelain.repository import Repository
+
+_TEMPLATE = """
+# Please enter the commit message for your changes. Lines starting
+# with '#' will be ignored, and an empty message aborts the commit.
+#
+"""
+_SCISSORS = """\
+# ------------------------ >8 ------------------------
+# Do not modify or remove the line above.
+# Everything below it will be ignored.
+"""
+
+
+@verb(
+    "commit",
+    "commit [-a] [-v] [--amend] [(-C | -c) <commit> | -F <file> | -m <msg> | --auto]"
+    " [--reset-author] [--allow-empty] [--allow-empty-message] [-e]"
+    " [--author=<author>] [--date=<date>] [--] [<path>...]",
+)
+@flag("-q, --quiet", "suppress summary after successful commit")
+@flag("-v, --verbose", "list every change with its old and new state in the template")
+@section(
+    "Commit message options",
+    value("-F, --file <file>", "read message from file"),
+    value("--author <author>", "override author for commit"),
+    value("--date <date>", "override date for commit"),
+    value(
+        "-m, --message <message>",
+        "commit message; several make paragraphs",
+        to="messages",
+        multiple=True,
+    ),
+    value(
+        "-c, --reedit-message <commit>", "reuse and edit message from specified commit", to="reedit"
+    ),
+    value("-C, --reuse-message <commit>", "reuse message from specified commit", to="reuse"),
+    flag("--reset-author", "the commit is authored by me now (used with -C/-c/--amend)"),
+    flag("--auto", "take the drafted message as it is"),
+    flag("-e, --edit", "force edit of commit", default=None),
+)
+@section(
+    "Commit contents options",
+    flag(
+        "-a, --all",
+        "accepted and meaningless: everything uncommitted is committed",
+        to="everything",
+    ),
+    flag("-n, --no-verify", "bypass pre-commit and commit-msg hooks", to="no_verify"),
+    flag("--amend", "amend previous commit"),
+    flag("--allow-empty", "ok to record an empty change"),
+    flag("--allow-empty-message", "ok to record a change with an empty message"),
+    flag("--allow-unflushed", "commit changes that a power cut may have left incomplete"),
+)
+@json_flag
+@argument("paths", nargs=-1)
+def commit(
+    app: App,
+    quiet: bool,
+    verbose: bool,
+    file: str | None,
+    author: str | None,
+    date: str | None,
+    messages: tuple[str, ...],
+    reedit: str | None,
+    reuse: str | None,
+    reset_author: bool,
+    auto: bool,
+    edit: bool | None,
+    everything: bool,
+    no_verify: bool,
+    amend: bool,
+    allow_empty: bool,
+    allow_empty_message: bool,
+    allow_unflushed: bool,
+    as_json: bool,
+    paths: tuple[str, ...],
+) -> int:
+    """Record the uncommitted changes as a commit.
+
+    There is no staging area: everything uncommitted is committed, or only what lies beneath the
+    paths named, which are paths of the environment ("etc/hosts" and "/etc/hosts" are the same).
+
+    Without a message, an editor opens on a draft: the commands that were run since the last
+    commit. --auto takes that draft as it is.
+
+    The summary counts paths, not lines: contents are not read again for it. Use "envgit show
+    --stat" for lines.
+    """
+    _check_sources(messages, file, reedit or reuse, auto)
+    message = _message(app, messages, file, reedit or reuse)
+    callback = None
+    if edit or reedit is not None or (edit is None and message is None and not auto):
+        callback = _editing(app, verbose=verbose)
+    try:
+        result = app.repository.commit(
+            message,
+            paths=[os.fsencode(path) for path in paths],
+            amend=amend,
+            allow_empty=allow_empty,
+            allow_empty_message=allow_empty_message,
+            allow_unflushed=allow_unflushed,
+            author=author,
+            date=date,
+            reset_author=reset_author,
+            auto=auto,
+            edit=None if amend and edit is False else callback,
+        )
+    except NothingToCommit as error:
+        app.out.line(error.message)
+        return 1
+    except EmptyMessage as error:
+        app.out.note(error.message)
+        return 1
+    except editor.EditorError as error:
+        error.message += "\nPlease supply the message using either -m or -F option."
+        raise
+    if as_json:
+        app.out.json(summary.as_json(result))
+    elif not quiet:
+        summary.write(app, result, dated=amend or date is not None)
+    summary.warn_skipped(app, result.skipped)
+    return 0
+
+
+def _check_sources(
+    messages: Sequence[str], file: str | None, reused: str | None, auto: bool
+) -> None:
+    named = [
+        name
+        for name, given in (
+            ("-m", bool(messages)),
+            ("-F", file is not None),
+            ("-C", reused is not None),
+            ("--auto", auto),
+        )
+        if given
+    ]
+    if len(named) > 1:
+        raise EnvgitError(f"options '{named[0]}' and '{named[1]}' cannot be used together")
+
+
+def _message(app: App, messages: Sequence[str], file: str | None, reused: str | None) -> str | None:
+    """The message that options give, cleaned as git cleans what was not edited."""
+    if messages:
+        return editor.clean("\n\n".join(messages), comments=False)
+    if file is not None:
+        return editor.clean(editor.read_message(app, file), comments=False)
+    if reused is not None:
+        repository: Repository = app.repository
+        return repository.git.commit(repository.resolve(reused)).message
+    return None
+
+
+def _editing(app: App, *, verbose: bool) -> Callable[[str], str]:
+    """What porcelain calls with a draft: the user's editor on git's template."""
+
+    def ask(draft: str) -> str:
+        text = draft + _TEMPLATE + summary.template(app, verbose=verbose)
+        edited = editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
+        return editor.clean(edited, comments=True)
+
+    return ask

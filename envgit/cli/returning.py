@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rollback` and `reset`: the branch goes back to an earlier state."""
+
+from __future__ import annotations
+
+from envgit.cli import changed
+from envgit.cli.app import App
+from envgit.cli.verb import argument, flag, json_flag, value, verb
+from envgit.errors import EnvgitError
+
+
+@verb(
+    "rollback",
+    "rollback [--keep-history] [-n <number> | <commit>]",
+    "rollback [--keep-history] --check <command> [<commit>]",
+)
+@value("-n <number>", "go back by this many commits", to="count", type=int)
+@value("--check <command>", "go back until the command succeeds, and say how far")
+@flag("--keep-history", "make a new commit with the earlier state instead")
+@value("-m, --message <message>", "with --keep-history: the new commit's message")
+@flag("-q, --quiet", "be quiet, only report errors")
+@json_flag
+@argument("revision", metavar="<commit>")
+def rollback(
+    app: App,
+    count: int | None,
+    check: str | None,
+    keep_history: bool,
+    message: str | None,
+    quiet: bool,
+    as_json: bool,
+    revision: str | None,
+) -> int:
+    """Take the branch back to an earlier state.
+
+    Without arguments: if there are uncommitted changes, drop them; otherwise go to the commit
+    before. Nothing is lost: what is left behind is set aside and logged, and "envgit undo"
+    reverses the rollback.
+
+    With --check, the command is run by the environment's shell in each commit, beginning with the
+    current one, until it succeeds there; that is where the branch goes.
+    """
+    if count is not None and count < 1:
+        raise EnvgitError(f"-n takes a positive number, not {count}")
+    if check is not None:
+        from envgit.porcelain.check import first_good
+
+        found = first_good(app.repository, check, start=revision, notify=app.out.note)
+        if found.steps == 0 and not found.dirty:
+            app.out.line("the check succeeds where we are; nothing was rolled back")
+            return 0
+        revision = found.commit
+    result = app.repository.rollback(
+        revision, count=count, keep_history=keep_history, message=message
+    )
+    if as_json:
+        app.out.json(result)
+    elif not quiet:
+        app.out.line(f"HEAD is now at {changed.one_line(app, result.commit)}")
+    if not quiet:
+        changed.say_parked(app, result)
+    return 0
+
+
+@verb("reset", "reset [--mixed | --soft | --hard | --keep] [-q] [<commit>]", dashes=True)
+@flag("--mixed", "reset HEAD and keep the worktree (same as --soft: there is no index)")
+@flag("--soft", "reset only HEAD")
+@flag("--hard", "reset HEAD and the worktree")
+@flag("--keep", "reset HEAD but keep local changes")
+@flag("-q, --quiet", "be quiet, only report errors")
+@argument("revision", metavar="<commit>")
+def reset(
+    app: App,
+    mixed: bool,
+    soft: bool,
+    hard: bool,
+    keep: bool,
+    quiet: bool,
+    revision: str | None,
+    paths: tuple[str, ...] | None,
+) -> int:
+    """Set the branch to a commit.
+
+    --soft and --mixed leave the worktree as it is, so that the difference becomes uncommitted;
+    --hard sets the worktree to the commit, too. What --hard drops is set aside, and "envgit undo"
+    brings it back.
+    """
+    modes = {"mixed": mixed, "soft": soft, "hard": hard, "keep": keep}
+    chosen = [mode for mode, given in modes.items() if given]
+    if len(chosen) > 1:
+        raise EnvgitError(f"options '--{chosen[0]}' and '--{chosen[1]}' cannot be used together")
+    mode = chosen[0] if chosen else "mixed"
+    if paths:
+        raise EnvgitError(
+            f"Cannot do {mode} reset with paths.",
+            hint="there is no index here; 'envgit restore' brings paths back",
+        )
+    result = app.repository.reset(revision or "HEAD", mode=mode)
+    if quiet:
+        return 0
+    if mode == "hard":
+        app.out.line(f"HEAD is now at {changed.one_line(app, result.commit)}")
+        changed.say_parked(app, result)
+    elif mode == "mixed":
+        left = app.repository.status().changes
+        if left:
+            app.out.line("Uncommitted changes after reset:")
+            changed.list_short(app, left)
+    return 0

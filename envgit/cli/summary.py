@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says in git's lines what a commit recorded; shared by `commit` and `run -m`.
+
+git counts inserted and deleted lines. We count paths and bytes: contents stand in layers, and
+reading 150 MB again to count lines would cost as much as the commit itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from envgit.cli.app import App
+from envgit.cli.changed import WORDS, letter
+
+if TYPE_CHECKING:
+    from envgit.layers.compare import Change
+    from envgit.layers.scan import Skipped
+    from envgit.porcelain.commit import CommitResult
+
+
+def write(app: App, result: CommitResult, *, dated: bool = False, talk: bool = False) -> None:
+    """Print ``[main 8a0551b] subject`` and what changed; ``talk`` puts it on stderr."""
+    for line in lines(app, result, dated=dated):
+        if talk:
+            app.out.note(line)
+        else:
+            app.out.line(line)
+
+
+def lines(app: App, result: CommitResult, *, dated: bool) -> list[str]:
+    """The summary as git prints it after a commit."""
+    where = result.branch or "detached HEAD"
+    root = " (root-commit)" if result.root else ""
+    found = [f"[{where}{root} {app.repository.git.abbrev(result.commit)}] {result.subject}"]
+    author, committer = result.author, result.committer
+    if (author.name, author.email) != (committer.name, committer.email):
+        found.append(f" Author: {author.name} <{author.email}>")
+    if dated:
+        from envgit.cli.dates import DateStyle
+
+        found.append(f" Date: {DateStyle().show(author.time, author.offset)}")
+    if result.changes:
+        found.append(count(result.changes))
+    return found
+
+
+def count(changes: Sequence[Change]) -> str:
+    """One line: how many paths changed, were added and deleted, and the bytes of what is new."""
+    added = sum(1 for change in changes if change.old is None)
+    deleted = sum(1 for change in changes if change.new is None)
+    size = sum(
+        change.new.size
+        for change in changes
+        if change.new is not None and (change.old is None or change.old.sha256 != change.new.sha256)
+    )
+    total = len(changes)
+    text = f" {total} file{'s' if total != 1 else ''} changed"
+    if added:
+        text += f", {added} added"
+    if deleted:
+        text += f", {deleted} deleted"
+    return f"{text}, {human(size)}" if size else text
+
+
+def human(size: int) -> str:
+    """A number of bytes for a reader: 1024-based, as `git count-objects -H` writes it."""
+    if size < 1024:
+        return f"{size} byte{'s' if size != 1 else ''}"
+    amount, unit = size / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.2f} {unit}"
+
+
+def as_json(result: CommitResult) -> dict[str, object]:
+    """The facts of a commit for ``--json``, without every path."""
+    return {
+        "commit": result.commit,
+        "branch": result.branch,
+        "root": result.root,
+        "subject": result.subject,
+        "changed": len(result.changes),
+        "skipped": result.skipped,
+    }
+
+
+def warn_skipped(app: App, skipped: Sequence[Skipped]) -> None:
+    """Name what a layer cannot hold, such as sockets; nothing is dropped in silence."""
+    for one in skipped:
+        app.out.warning(f"{app.out.path(one.path)}: {one.reason}")
+
+
+def template(app: App, *, verbose: bool) -> str:
+    """The part of the editor's template that lists what will be committed, commented out."""
+    status = app.repository.status()
+    where = f"On branch {status.branch}" if status.branch else "HEAD detached"
+    found = [f"# {where}", "# Changes to be committed:"]
+    for change in status.changes:
+        word = WORDS[letter(change)]
+        found.append(f"#\t{word + ':':<12}{app.out.path(change.path) or '/'}")
+        if verbose:
+            found += [f"#\t    {line}" for line in _details(change)]
+    return "\n".join([*found, "#", ""])
+
+
+def _details(change: Change) -> list[str]:
+    """What differs between the two states of a path: mode, owner, size, content."""
+    if change.old is None or change.new is None:
+        return []
+    pairs = (
+        ("mode", f"{change.old.mode:04o}", f"{change.new.mode:04o}"),
+        ("owner", f"{change.old.uid}:{change.old.gid}", f"{change.new.uid}:{change.new.gid}"),
+        ("size", str(change.old.size), str(change.new.size)),
+        ("sha256", change.old.sha256[:12], change.new.sha256[:12]),
+    )
+    return [f"{name}: {old} -> {new}" for name, old, new in pairs if old != new]

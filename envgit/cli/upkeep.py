@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gc`, `fsck`, `du`, `doctor`: keeping the store and the host in order."""
