@@ -35,7 +35,7 @@ class Record:
     seals: tuple[tuple[ChangesId, LayerId], ...] = ()
     state: State | None = None
     refs: tuple[tuple[str, str | None, str | None, str], ...] = ()
-    head: tuple[str | None, str, str] | None = None
+    head: tuple[str, str, str] | None = None
     discards: tuple[ChangesId, ...] = ()
     signature: tuple[str, str, int, int] = ("", "", 0, 0)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -166,9 +166,5 @@ def _is_ref(value: object) -> bool:
 
 def _is_head(value: object) -> bool:
     return (
-        isinstance(value, list)
-        and len(value) == 3
-        and (value[0] is None or isinstance(value[0], str))
-        and isinstance(value[1], str)
-        and isinstance(value[2], str)
+        isinstance(value, list) and len(value) == 3 and all(isinstance(part, str) for part in value)
     )

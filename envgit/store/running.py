@@ -24,30 +24,38 @@ _READ_PAUSE = 0.002
 """A record that is being rewritten may be read half: look again a moment later."""
 
 
-class Live(NamedTuple):
-    """An environment that is running: its first process (0: not started yet) and its record."""
+class Running(NamedTuple):
+    """An environment that is running, as its record tells."""
 
     pid: int
+    """The process that started it (envgit's own)."""
+    init_pid: int
+    """The environment's first process; 0 while it is not started yet."""
     info: dict[str, Any]
     path: str
 
+    @property
+    def command(self) -> str:
+        """What runs, for a message."""
+        return str(self.info.get("command", "?"))
 
-class Running:
+
+class RunningRecord:
     """Our own record; ``fd`` is to be inherited by the environment's first process."""
 
-    __slots__ = ("fd", "info", "path", "pid")
+    __slots__ = ("fd", "info", "init_pid", "path")
 
-    def __init__(self, path: str, fd: int, pid: int, info: dict[str, Any]) -> None:
+    def __init__(self, path: str, fd: int, init_pid: int, info: dict[str, Any]) -> None:
         self.path = path
         self.fd = fd
-        self.pid = pid
+        self.init_pid = init_pid
         self.info = info
 
-    def update(self, *, pid: int | None = None, **info: Any) -> None:
-        """Replace the process id or add to the record, such as ``mounted=True``."""
-        self.pid = self.pid if pid is None else pid
+    def update(self, *, init_pid: int | None = None, **info: Any) -> None:
+        """Name the first process or add to the record, such as ``mounted=True``."""
+        self.init_pid = self.init_pid if init_pid is None else init_pid
         self.info.update(info)
-        data = _serialize(self.pid, self.info)
+        data = _serialize(self.init_pid, self.info)
         with explained("record what runs", self.path):
             os.pwrite(self.fd, data, 0)
             os.ftruncate(self.fd, len(data))
@@ -66,7 +74,7 @@ class Running:
             os.close(self.fd)
             self.fd = -1
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> RunningRecord:
         return self
 
     def __exit__(
@@ -78,13 +86,13 @@ class Running:
         self.remove()
 
 
-def register(folder: str, pid: int, info: Mapping[str, Any]) -> Running:
-    """Make a record in ``folder`` before the environment starts; ``pid`` 0 says: not started yet.
+def register(folder: str, init_pid: int, info: Mapping[str, Any]) -> RunningRecord:
+    """Make a record in ``folder`` before the environment starts (then ``init_pid`` is 0).
 
-    ``info`` is JSON. ``gc`` keeps what it finds there under ``stack`` (directories relative to the
-    store) and ``changes``; everything else is the caller's.
+    ``info`` is JSON: ``command`` is for messages, ``gc`` keeps what ``stack`` (directories relative
+    to the store) and ``changes`` name; everything else is the caller's.
     """
-    data = _serialize(pid, dict(info))
+    data = _serialize(init_pid, dict(info))
     while True:
         path = os.path.join(folder, f"{time.time_ns():020d}-{os.urandom(4).hex()}")
         with explained("record what runs", path):
@@ -98,11 +106,11 @@ def register(folder: str, pid: int, info: Mapping[str, Any]) -> Running:
                 raise
         if alive:
             os.set_inheritable(fd, True)
-            return Running(path, fd, pid, dict(info))
+            return RunningRecord(path, fd, init_pid, dict(info))
         os.close(fd)  # somebody took it for dead before we had locked it: once more
 
 
-def living(folder: str) -> list[Live]:
+def living(folder: str) -> list[Running]:
     """The records in ``folder`` whose environments run, oldest first. Removes the dead ones."""
     try:
         with explained("see what runs", folder, or_missing=True):
@@ -117,7 +125,7 @@ def living(folder: str) -> list[Live]:
     return found
 
 
-def _examine(path: str) -> Live | None:
+def _examine(path: str) -> Running | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -134,19 +142,21 @@ def _examine(path: str) -> Live | None:
         os.close(fd)
 
 
-def _read(fd: int, path: str) -> Live:
+def _read(fd: int, path: str) -> Running:
     for _ in range(_READ_TRIES):
         try:
             record = json.loads(os.pread(fd, 1 << 20, 0))
         except ValueError:
             time.sleep(_READ_PAUSE)
             continue
-        if isinstance(record, dict) and isinstance(record.get("pid"), int):
-            info = record.get("info")
-            return Live(record["pid"], info if isinstance(info, dict) else {}, path)
+        if isinstance(record, dict):
+            pid, init_pid, info = (record.get(key) for key in ("pid", "init_pid", "info"))
+            if isinstance(pid, int) and isinstance(init_pid, int) and isinstance(info, dict):
+                return Running(pid, init_pid, info, path)
         break
-    return Live(0, {}, path)
+    return Running(0, 0, {}, path)
 
 
-def _serialize(pid: int, info: dict[str, Any]) -> bytes:
-    return (json.dumps({"format": 1, "pid": pid, "info": info}) + "\n").encode()
+def _serialize(init_pid: int, info: dict[str, Any]) -> bytes:
+    record = {"format": 1, "pid": os.getpid(), "init_pid": init_pid, "info": info}
+    return (json.dumps(record) + "\n").encode()

@@ -20,6 +20,7 @@ from envgit.store.failures import StoreError, explained, translate
 
 if TYPE_CHECKING:
     from envgit.store.registry import Registration
+    from envgit.store.spans import Spans
 
 FORMAT = 1
 FORMAT_LINE = f"envgit-store {FORMAT}\n"
@@ -142,7 +143,8 @@ class Store:
         """Seal ``directory`` as ``layer`` by one rename, and make the rename durable.
 
         The directory's content must have been synced (syncfs) by the caller. Two that seal the
-        same layer are no conflict: the one that comes second is thrown away. Returns the path.
+        same layer are no conflict: the one that comes second is thrown away. Of a change set whose
+        ``upper/`` this is nothing remains. Returns the layer's path.
         """
         target = self.layer_path(layer)
         with explained(f"seal layer {layer}", target):
@@ -156,7 +158,13 @@ class Store:
                 self.trash(directory)
             crashpoint.reach("store:adopted")
             durable.sync_directory(os.path.dirname(target))
-            durable.sync_directory(os.path.dirname(directory))
+            owner = os.path.dirname(directory)
+            durable.sync_directory(owner)
+        if os.path.dirname(owner) == os.path.join(self.path, "changes"):
+            # Work directory, runs and hashes. Left over after a crash, gc takes them for what they
+            # are by the missing upper/.
+            with suppress(OSError):
+                durable.remove_tree(owner)
         return target
 
     def stack_paths(self, stack: Iterable[str]) -> tuple[str, ...]:
@@ -169,11 +177,18 @@ class Store:
 
     def all_layers(self) -> list[LayerId]:
         """The sealed layers, sorted."""
-        return [LayerId(name) for name in self._names("layers")]
+        return [LayerId(name) for name in self.names("layers")]
 
     def all_spans(self) -> list[str]:
         """The directory names beneath ``spans/``, sorted; see spans.py."""
-        return self._names("spans")
+        return self.names("spans")
+
+    @property
+    def spans(self) -> Spans:
+        """The spans, which keep mount stacks short."""
+        from envgit.store.spans import Spans
+
+        return Spans(self)
 
     # -- change sets ------------------------------------------------------------------------
 
@@ -242,7 +257,7 @@ class Store:
 
     def all_changes(self) -> list[ChangesId]:
         """The change sets, parked ones included, sorted."""
-        return [ChangesId(name) for name in self._names("changes")]
+        return [ChangesId(name) for name in self.names("changes")]
 
     # -- worktrees --------------------------------------------------------------------------
 
@@ -252,7 +267,7 @@ class Store:
 
     def all_worktrees(self) -> list[WorktreeId]:
         """The worktrees, sorted."""
-        return [WorktreeId(name) for name in self._names("worktrees")]
+        return [WorktreeId(name) for name in self.names("worktrees")]
 
     # -- repositories -----------------------------------------------------------------------
 
@@ -306,7 +321,7 @@ class Store:
     def empty_trash(self) -> int:
         """Delete what is in ``trash/``; returns how many things that were. No lock is needed."""
         folder = os.path.join(self.path, "trash")
-        names = self._names("trash")
+        names = self.names("trash")
         for name in names:
             path = os.path.join(folder, name)
             # Not found: somebody else empties it too.
@@ -315,7 +330,8 @@ class Store:
             crashpoint.reach("store:emptied")
         return len(names)
 
-    def _names(self, kind: str) -> list[str]:
+    def names(self, kind: str) -> list[str]:
+        """What is in a folder of the store (``layers``, ``worktrees/<id>``, ...), sorted."""
         folder = os.path.join(self.path, kind)
         with explained("read", folder):
             return sorted(name for name in os.listdir(folder) if not name.startswith("."))

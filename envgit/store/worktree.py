@@ -7,18 +7,21 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envgit.fs import crashpoint, durable
 from envgit.layers.ids import ChangesId, WorktreeId
 from envgit.store import locks, running
 from envgit.store.failures import explained, translate
 from envgit.store.journal import Journal
-from envgit.store.running import Live, Running
+from envgit.store.running import Running, RunningRecord
 from envgit.store.state import State, StateError, parse
 from envgit.store.store import Store
 
-__all__ = ["State", "StateError", "Worktree", "current_boot"]
+if TYPE_CHECKING:
+    from envgit.store.hashes import StatCache
+
+__all__ = ["Running", "RunningRecord", "State", "StateError", "Worktree", "current_boot"]
 
 
 def current_boot() -> str:
@@ -106,11 +109,11 @@ class Worktree:
 
     # -- who runs in it -----------------------------------------------------------------------
 
-    def register(self, pid: int, info: Mapping[str, Any]) -> Running:
+    def register(self, init_pid: int, info: Mapping[str, Any]) -> RunningRecord:
         """Say that something runs here; see :func:`envgit.store.running.register`."""
-        return running.register(os.path.join(self.path, "running"), pid, info)
+        return running.register(os.path.join(self.path, "running"), init_pid, info)
 
-    def running(self) -> list[Live]:
+    def running(self) -> list[Running]:
         """What runs here now, oldest first; records of the dead are removed."""
         return running.living(os.path.join(self.path, "running"))
 
@@ -147,6 +150,16 @@ class Worktree:
 
     def _runs_file(self, changes: ChangesId | None) -> str:
         return os.path.join(self.store.changes_path(changes or self.state().changes), "runs")
+
+    @contextmanager
+    def hashes(self, changes: ChangesId | None = None) -> Iterator[StatCache]:
+        """The change set's stat cache (default: the present one), saved at the end."""
+        from envgit.store.hashes import StatCache
+
+        folder = self.store.changes_path(changes or self.state().changes)
+        cache = StatCache.load(os.path.join(folder, "hashes"), live=bool(self.running()))
+        yield cache
+        cache.save()
 
     # -- is there anything uncommitted? -----------------------------------------------------
 
