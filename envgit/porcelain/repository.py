@@ -19,6 +19,7 @@ from envgit.errors import EnvgitError, UsageError
 from envgit.settings import Settings
 
 if TYPE_CHECKING:
+    from envgit.layers.compare import Change
     from envgit.layers.ids import CommitId, WorktreeId
     from envgit.porcelain.branches import BranchInfo
     from envgit.porcelain.commit import CommitResult
@@ -48,7 +49,8 @@ class Repository:
 
     ``path`` is the ``.envgit`` folder, ``project`` the folder that holds it (both absolute).
     ``environ`` is what settings, identity and dates are read from; ``notify`` receives one-line
-    notices (a lock that is waited for, a change set that may be incomplete).
+    notices (a lock that is waited for, a change set that may be incomplete). ``command`` is what
+    the operation log says was typed.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Repository:
         environ: Mapping[str, str],
         overrides: Sequence[tuple[str, str | None]] = (),
         notify: Callable[[str], None] | None = None,
+        command: Sequence[str] = (),
     ) -> None:
         self.path = os.path.abspath(path)
         self.project = os.path.dirname(self.path)
         self.environ = environ
         self.overrides = tuple(overrides)
         self.notify: Callable[[str], None] = notify or _silent
+        self.command = tuple(command)
 
     @classmethod
     def open(
@@ -73,6 +77,7 @@ class Repository:
         environ: Mapping[str, str] | None = None,
         overrides: Sequence[tuple[str, str | None]] = (),
         notify: Callable[[str], None] | None = None,
+        command: Sequence[str] = (),
     ) -> Repository:
         """Find the repository that ``start`` is in, searching upwards as git does.
 
@@ -82,7 +87,9 @@ class Repository:
         """
         environment = os.environ if environ is None else environ
         path = _discover(os.path.abspath(start), environment)
-        repository = cls(path, environ=environment, overrides=overrides, notify=notify)
+        repository = cls(
+            path, environ=environment, overrides=overrides, notify=notify, command=command
+        )
         _check_owner(repository)
         return repository
 
@@ -218,7 +225,7 @@ class Repository:
 
         return rollback(self, revision, **options)
 
-    def restore(self, paths: Sequence[bytes], **options: Any) -> int:
+    def restore(self, paths: Sequence[bytes], **options: Any) -> list[Change]:
         """Bring paths back; see :func:`envgit.porcelain.restore.restore`."""
         from envgit.porcelain.restore import restore
 
