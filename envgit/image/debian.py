@@ -43,6 +43,20 @@ _APT_FILES = re.compile(
     r"::(?:CAInfo|CAPath|SslCert|SslKey|CRLFile|IssuerCert|Proxy-Auto-Detect)\b", re.I
 )
 
+# Every apt-get would otherwise add its caches and packages to the next commit, some 100 MB that apt
+# can make or fetch again, and package lists at four times their size. Docker's Debian images have
+# the same settings; the lists themselves stay, so that `apt-get install` works at once.
+_LEAN_LISTS = {
+    "Acquire::GzipIndexes": "true",
+    "Acquire::Languages": "none",
+}
+_LEAN = {
+    **_LEAN_LISTS,
+    "APT::Keep-Downloaded-Packages": "false",
+    "Dir::Cache::pkgcache": "",
+    "Dir::Cache::srcpkgcache": "",
+}
+
 # What apt and mmdebstrap say -> what to tell the user. Seen with apt 2.6 and mmdebstrap 1.3.5.
 _EXPLANATIONS = (
     (
@@ -141,7 +155,8 @@ def command_line(
         "--variant=minbase",
         "--format=directory",
         *([f"--include={','.join(packages)}"] if packages else []),
-        *(f'--aptopt={name} "{value}"' for name, value in options.items()),
+        "--skip=cleanup/apt/lists",
+        *(f'--aptopt={name} "{value}"' for name, value in {**options, **_LEAN_LISTS}.items()),
         suite,
         dest,
         listed,
@@ -227,17 +242,24 @@ def _finish(dest: str, sources: Sequence[apt.AptSource], options: Mapping[str, s
             os.unlink(os.path.join(dest, "etc/apt", name))
     text = "\n".join(source.stanza() for source in sources)
     _write(dest, "etc/apt/sources.list.d/debian.sources", text)
-    lasting = {name: value for name, value in options.items() if not _APT_FILES.search(name)}
-    if lasting:
-        body = "".join(f'{name} "{value}";\n' for name, value in lasting.items())
-        head = "// How the machine that made this environment reaches its mirrors.\n"
-        _write(dest, "etc/apt/apt.conf.d/99envgit", head + body)
+    _write(dest, "etc/apt/apt.conf.d/99envgit", _apt_configuration(options))
     for source in sources:
         keyring = source.signed_by or ""
         if keyring.startswith("/") and os.path.isfile(keyring):
             inside = os.path.join(dest, keyring.lstrip("/"))
             if not os.path.lexists(inside) and os.path.isdir(os.path.dirname(inside)):
                 shutil.copyfile(keyring, inside)
+
+
+def _apt_configuration(options: Mapping[str, str]) -> str:
+    """What stays in the environment's apt.conf.d: small commits, and the way to the mirrors."""
+    lasting = {name: value for name, value in options.items() if not _APT_FILES.search(name)}
+    parts = ["// Written by envgit: keep out of commits what apt can make or fetch again.\n"]
+    parts += [f'{name} "{value}";\n' for name, value in _LEAN.items()]
+    if lasting:
+        parts.append("// How the machine that made this environment reaches its mirrors.\n")
+        parts += [f'{name} "{value}";\n' for name, value in lasting.items()]
+    return "".join(parts)
 
 
 def _write(dest: str, name: str, text: str) -> None:

@@ -124,7 +124,8 @@ def debian_tar(suite: str = "bookworm") -> Path:
 
     probes.require("root", "mmdebstrap")
     sources = apt.sources_for(suite, apt.host_sources(), keyring=True)
-    key = f"{suite} {int(time.time() // (7 * 86400))} {[source.stanza() for source in sources]}"
+    code = Path(debian.__file__).read_text()
+    key = f"{suite} {int(time.time() // (7 * 86400))} {[s.stanza() for s in sources]} {code}"
     name = f"debian-{suite}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
     path = cache_directory() / name
     with open(path.with_suffix(".lock"), "w") as lock:
