@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be the name of a ref: git-check-ref-format(1), and how short names are looked up."""
+
+from __future__ import annotations
+
+import re
+
+from envgit.errors import EnvgitError
+
+# gitrevisions(7), "<refname>": in this order.
+LOOKUP_RULES = (
+    "{}",
+    "refs/{}",
+    "refs/tags/{}",
+    "refs/heads/{}",
+    "refs/remotes/{}",
+    "refs/remotes/{}/HEAD",
+)
+
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|(?:^|/)\.|\.$")
+_PSEUDO = re.compile(r"\A[A-Z][A-Z_]*\Z")
+
+
+class BadRefName(EnvgitError):
+    """A name that git would not take for a ref."""
+
+
+def is_ref_name(name: str, *, one_level: bool = False) -> bool:
+    """Whether git-check-ref-format(1) accepts the full name (``refs/heads/main``)."""
+    if not name or name == "@" or name.startswith("/") or name.endswith("/"):
+        return False
+    if not one_level and "/" not in name:
+        return False
+    return _FORBIDDEN.search(name) is None
+
+
+def is_storable(name: str) -> bool:
+    """Whether a ref of that full name can be written: under ``refs/``, or like ``ORIG_HEAD``."""
+    if name.startswith("refs/"):
+        return is_ref_name(name)
+    return _PSEUDO.match(name) is not None
+
+
+def check_branch(name: str) -> str:
+    """The full name of a branch; raises BadRefName, worded as git's."""
+    if name.startswith("-") or name == "HEAD" or not is_ref_name(f"refs/heads/{name}"):
+        raise BadRefName(f"'{name}' is not a valid branch name")
+    return f"refs/heads/{name}"
+
+
+def check_tag(name: str) -> str:
+    """The full name of a tag; raises BadRefName, worded as git's."""
+    if name.startswith("-") or name == "HEAD" or not is_ref_name(f"refs/tags/{name}"):
+        raise BadRefName(f"'{name}' is not a valid tag name.")
+    return f"refs/tags/{name}"
+
+
+def shorten(name: str) -> str:
+    """A full name as people write it: without ``refs/heads/`` and its like."""
+    for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name.removeprefix("refs/")

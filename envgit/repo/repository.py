@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The git repository of an environment: objects, refs and history, without libgit2's types.
+
+``GitRepository`` is what porcelain holds. Ids are 40 hexadecimal digits. pygit2 is loaded when the
+first object is read: refs alone need none of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from envgit.errors import EnvgitError
+from envgit.fs import durable
+from envgit.layers.entry import Node
+from envgit.layers.ids import CommitId, LayerId, OperationId, TreeId
+from envgit.repo import reflog
+from envgit.repo.commits import (
+    LAYER,
+    ROOTFS,
+    Commit,
+    NotAnEnvironment,
+    Tag,
+    parse_commit,
+    parse_links,
+    parse_tag,
+)
+from envgit.repo.metadata import FILE_NAME, Metadata
+from envgit.repo.objects import ObjectWriter
+from envgit.repo.reflog import ReflogEntry
+from envgit.repo.refnames import is_ref_name
+from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
+from envgit.repo.signature import Signature
+from envgit.repo.trees import RawTree, TreeDirectory, TreeError, parse_tree, read_node
+
+if TYPE_CHECKING:
+    from pygit2 import _pygit2 as native
+
+    from envgit.repo.operations import Operation
+
+KIND_NAMES = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
+_CACHED_COMMITS = 4096
+
+
+class ObjectMissing(EnvgitError):
+    """An object that the history refers to is not in the repository."""
+
+
+class ObjectCorrupt(EnvgitError):
+    """An object's bytes are not what its id says."""
+
+
+class GitRepository:
+    """The bare git repository at ``path`` (the ``.envgit`` folder)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        self._refs = Refs(self.path)
+        self._commits: dict[str, Commit] = {}
+        self._links: dict[str, tuple[tuple[str, ...], int]] = {}
+
+    @classmethod
+    def open(cls, path: str) -> GitRepository:
+        """Open what create() made; errors about its content come from the first use."""
+        return cls(path)
+
+    @classmethod
+    def create(cls, path: str, *, initial_branch: str = "main") -> GitRepository:
+        """Make a bare repository, as git init --bare, at ``path`` (made if need be)."""
+        for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+            os.makedirs(os.path.join(path, folder), exist_ok=True)
+        config = (
+            "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+            # A bare repository logs no refs unless told to (git-config(1), core.logAllRefUpdates).
+            "\tlogAllRefUpdates = true\n"
+        )
+        durable.write_file(os.path.join(path, "config"), config.encode())
+        head = f"ref: refs/heads/{initial_branch}\n"
+        # Last, for a folder without HEAD is no repository to anybody.
+        durable.write_file(os.path.join(path, "HEAD"), head.encode())
+        return cls(path)
+
+    @cached_property
+    def library(self) -> native.Repository:
+        """libgit2's view of the repository; only modules of this room may use it."""
+        from envgit.repo.libgit2 import open_repository
+
+        return open_repository(self.path)
+
+    @cached_property
+    def _odb(self) -> native.Odb:
+        return self.library.odb
+
+    # -- objects --------------------------------------------------------------------------------
+
+    def read(self, oid: str) -> tuple[str, bytes]:
+        """(kind, data) of an object; raises ObjectMissing or ObjectCorrupt."""
+        try:
+            number, data = self._odb.read(oid)
+        except KeyError:
+            raise ObjectMissing(
+                f"object {oid} is missing from {self.path}",
+                hint="envgit fsck says what else is",
+            ) from None
+        except Exception as error:  # pygit2 has no common base for what libgit2 reports
+            raise ObjectCorrupt(f"object {oid} cannot be read: {error}") from error
+        return KIND_NAMES[int(number)], data
+
+    def exists(self, oid: str) -> bool:
+        """Whether an object of that full id is there."""
+        return oid in self._odb
+
+    def writer(self) -> ObjectWriter:
+        """A new collector of objects for this repository."""
+        return ObjectWriter(self.path, self)
+
+    def commit(self, oid: str) -> Commit:
+        """A commit with the ids of its environment; annotated tags are followed.
+
+        Raises NotAnEnvironment for a commit without one (made by git, not by envgit).
+        """
+        found = self.git_commit(oid)
+        if found.rootfs:
+            return found
+        raise NotAnEnvironment(f"commit {found.id} holds no environment")
+
+    def git_commit(self, oid: str) -> Commit:
+        """A commit whatever its tree holds; ``rootfs`` and ``layer`` are empty if it has none."""
+        known = self._commits.get(oid)
+        if known is not None:
+            return known
+        commit_id = self.peel(oid)
+        plain = parse_commit(commit_id, self.read(commit_id)[1])
+        try:
+            tree = self._tree(plain.tree)
+        except TreeError:
+            tree = {}  # modes that envgit does not write
+        rootfs, layer = tree.get(ROOTFS), tree.get(LAYER)
+        if rootfs and layer and rootfs[0] and layer[0] and FILE_NAME in tree:
+            plain = Commit(
+                plain.id,
+                plain.tree,
+                plain.parents,
+                plain.author,
+                plain.committer,
+                plain.message,
+                TreeId(rootfs[1].hex()),
+                LayerId(layer[1].hex()),
+            )
+        if len(self._commits) >= _CACHED_COMMITS:
+            self._commits.clear()
+        self._commits[oid] = plain
+        return plain
+
+    def peel(self, oid: str) -> CommitId:
+        """The commit that an id leads to through annotated tags; raises ObjectMissing."""
+        for _ in range(100):
+            kind, data = self.read(oid)
+            if kind == "commit":
+                return CommitId(oid)
+            if kind != "tag":
+                break
+            oid = parse_tag(oid, data).target
+        raise ObjectMissing(f"object {oid} is no commit and no tag of one")
+
+    def tag(self, oid: str) -> Tag | None:
+        """An annotated tag by its object's id, or None when the id is something else's."""
+        kind, data = self.read(oid)
+        return parse_tag(oid, data) if kind == "tag" else None
+
+    def metadata(self, oid: str) -> Metadata:
+        """The ``envgit.json`` of a commit."""
+        commit = self.commit(oid)
+        found = self._tree(commit.tree)[FILE_NAME]
+        return Metadata.parse(self.read(found[1].hex())[1])
+
+    def rootfs(self, oid: str) -> TreeDirectory:
+        """The root directory of a commit, or of a ``rootfs/`` tree, read on demand."""
+        kind, _ = self.read(oid)
+        return TreeDirectory(self, TreeId(oid) if kind == "tree" else self.commit(oid).rootfs)
+
+    def layer(self, oid: str) -> Node:
+        """The layer of a commit, or a ``layer/`` tree, whole."""
+        kind, _ = self.read(oid)
+        return read_node(self, TreeId(oid if kind == "tree" else self.commit(oid).layer))
+
+    def _tree(self, oid: str) -> RawTree:
+        return parse_tree(self.read(oid)[1])
+
+    # -- refs -----------------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        """Where HEAD points."""
+        return self._refs.head()
+
+    def refs(self, prefix: str = "refs/") -> dict[str, str]:
+        """Full name -> object id of the refs whose name begins with ``prefix``, sorted."""
+        return self._refs.all(prefix)
+
+    def ref(self, name: str) -> str | None:
+        """The object id of the ref with that full name (``HEAD``, ``refs/heads/main``), or None."""
+        return self._refs.resolve(name)
+
+    def upstream(self, branch: str) -> str | None:
+        """The full name of the ref that ``branch`` (short) tracks, from ``branch.<name>.*``."""
+        from envgit.repo.config import upstream
+
+        return upstream(self.path, branch)
+
+    def check_updates(self, updates: Sequence[RefUpdate], head: HeadUpdate | None) -> None:
+        """Raise RefMoved, RefConflict or BadRefName if apply() could not carry these out now."""
+        self._refs.check(updates, head)
+
+    def apply(self, updates: Sequence[RefUpdate], head: HeadUpdate | None, who: Signature) -> None:
+        """Carry out ref updates; see :meth:`envgit.repo.refs.Refs.apply`."""
+        self._refs.apply(updates, head, who)
+
+    def pack_refs(self) -> int:
+        """Move loose refs into ``packed-refs``; returns how many it then holds."""
+        return self._refs.pack()
+
+    def reflog(self, name: str = "HEAD") -> list[ReflogEntry]:
+        """The entries of a ref's log, newest first; ``name`` is a full name."""
+        return reflog.read(self.path, name)
+
+    def is_ref_name(self, name: str) -> bool:
+        """Whether git would take ``name`` for the full name of a ref."""
+        return is_ref_name(name)
+
+    # -- history --------------------------------------------------------------------------------
+
+    def links(self, oid: str) -> tuple[tuple[str, ...], int]:
+        """(parents, committer's time) of a commit: all that a walk needs, read cheaply."""
+        known = self._links.get(oid)
+        if known is None:
+            kind, data = self.read(oid)
+            if kind != "commit":
+                raise ObjectMissing(f"object {oid} is a {kind}, not a commit")
+            known = self._links[oid] = parse_links(data)
+        return known
+
+    def resolve(self, spec: str) -> CommitId:
+        """The commit that ``spec`` names in git's grammar; raises UnknownRevision and others."""
+        from envgit.repo import revisions
+
+        return revisions.resolve(self, spec)
+
+    def walk(
+        self,
+        include: Sequence[str],
+        exclude: Sequence[str] = (),
+        *,
+        order: str = "default",
+        first_parent: bool = False,
+        reverse: bool = False,
+    ) -> Iterator[CommitId]:
+        """The commits reachable from ``include`` and not from ``exclude``.
+
+        ``order``: ``default`` (by commit date, as git log), ``date`` (children first, then by
+        date), ``author-date``, ``topo`` (children first, branches not mixed).
+        """
+        from envgit.repo import history
+
+        return history.walk(
+            self, include, exclude, order=order, first_parent=first_parent, reverse=reverse
+        )
+
+    def merge_bases(self, first: str, *others: str) -> list[CommitId]:
+        """The best common ancestors of ``first`` and a hypothetical merge of ``others``."""
+        from envgit.repo import history
+
+        return history.merge_bases(self, first, others)
+
+    def merge_base(self, first: str, second: str) -> CommitId | None:
+        """One best common ancestor of two commits, or None."""
+        return next(iter(self.merge_bases(first, second)), None)
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether ``ancestor`` is reachable from ``descendant`` (or is it)."""
+        from envgit.repo import history
+
+        return history.is_ancestor(self, ancestor, descendant)
+
+    def ahead_behind(self, local: str, upstream: str) -> tuple[int, int]:
+        """How many commits only ``local`` has, and only ``upstream``."""
+        ahead = sum(1 for _ in self.walk([local], [upstream]))
+        return ahead, sum(1 for _ in self.walk([upstream], [local]))
+
+    def abbreviate(self, oid: str, length: int = 7) -> str:
+        """The shortest prefix of at least ``length`` digits that names no other object."""
+        from envgit.repo import history
+
+        return history.abbreviate(self, oid, length)
+
+    abbrev = abbreviate
+
+    # -- operations -----------------------------------------------------------------------------
+
+    def append_operation(
+        self, writer: ObjectWriter, operation: Operation, who: Signature
+    ) -> tuple[OperationId, RefUpdate]:
+        """Add an operation's record to ``writer``; the update publishes it."""
+        from envgit.repo import operations
+
+        return operations.append(self, writer, operation, who)
+
+    def operations(self, limit: int | None = None) -> Iterator[Operation]:
+        """The operation log, newest first."""
+        from envgit.repo import operations
+
+        return operations.log(self, limit)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads git trees of pointers as the directories they stand for, one at a time and on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from envgit.errors import EnvgitError
+from envgit.layers.entry import Entry, Kind, Node
+from envgit.layers.ids import TreeId
+from envgit.repo.escape import DIRECTORY_ENTRY, escape, unescape
+
+TREE_MODE = b"40000"
+BLOB_MODE = b"100644"
+
+RawTree = dict[bytes, tuple[bool, bytes]]
+"""A git tree: escaped name -> (whether it is a tree, 20-byte id)."""
+
+
+class TreeError(EnvgitError):
+    """A tree in the repository that envgit cannot have written."""
+
+
+class Reader(Protocol):
+    """Whatever objects can be read from: a repository, or a writer that holds new ones."""
+
+    def read(self, oid: str) -> tuple[str, bytes]:
+        """(kind, data) of the object; raises ObjectMissing."""
+
+
+def parse_tree(data: bytes) -> RawTree:
+    """The entries of a raw tree object, in git's order; raises TreeError."""
+    entries: RawTree = {}
+    at, end = 0, len(data)
+    find = data.find
+    while at < end:
+        stop = find(b"\0", at)
+        if stop < 0 or stop + 21 > end:
+            raise TreeError("corrupt tree object: truncated entry")
+        if data[at] == 49:  # "1": 100644
+            if data[at : at + 7] != b"100644 ":
+                raise TreeError(f"unexpected mode in a tree: {data[at : at + 7]!r}")
+            entries[data[at + 7 : stop]] = (False, data[stop + 1 : stop + 21])
+        else:
+            if data[at : at + 6] != b"40000 ":
+                raise TreeError(f"unexpected mode in a tree: {data[at : at + 6]!r}")
+            entries[data[at + 6 : stop]] = (True, data[stop + 1 : stop + 21])
+        at = stop + 21
+    return entries
+
+
+def encode_tree(entries: RawTree) -> bytes:
+    """The raw tree object of the entries, in the order git demands: a tree sorts as ``name/``."""
+    ordered = sorted(
+        [
+            (name + b"/", b"40000 %b\0%b" % (name, oid))
+            if is_tree
+            else (name, b"100644 %b\0%b" % (name, oid))
+            for name, (is_tree, oid) in entries.items()
+        ]
+    )
+    return b"".join([text for _, text in ordered])
+
+
+class TreeDirectory:
+    """A directory of a commit's ``rootfs/`` or ``layer/``; each tree is read when it is asked for.
+
+    Implements the protocol ``Directory`` of layers. ``identity`` is the id of the git tree.
+    """
+
+    __slots__ = ("_children", "_entry", "_raw", "_reader", "identity")
+
+    def __init__(self, reader: Reader, oid: TreeId) -> None:
+        self._reader = reader
+        self.identity = oid
+        self._raw: RawTree | None = None
+        self._entry: Entry | None = None
+        self._children: dict[bytes, TreeDirectory] = {}
+
+    @property
+    def raw(self) -> RawTree:
+        """The git tree itself."""
+        if self._raw is None:
+            kind, data = self._reader.read(self.identity)
+            if kind != "tree":
+                raise TreeError(f"{self.identity} is a {kind}, not a tree")
+            self._raw = parse_tree(data)
+        return self._raw
+
+    @property
+    def entry(self) -> Entry:
+        """The directory's own metadata."""
+        if self._entry is None:
+            found = self.raw.get(DIRECTORY_ENTRY)
+            if found is None or found[0]:
+                raise TreeError(f"tree {self.identity} has no entry '%dir'")
+            self._entry = self._pointer(found[1])
+            if self._entry.kind != Kind.DIR:
+                raise TreeError(f"'%dir' of tree {self.identity} is no directory")
+        return self._entry
+
+    def names(self) -> list[bytes]:
+        """The names in the directory, ascending bytewise."""
+        return sorted([unescape(name) for name in self.raw if name != DIRECTORY_ENTRY])
+
+    def lookup(self, name: bytes) -> Entry | None:
+        """The child's entry (a directory's own metadata), or None."""
+        found = self.raw.get(escape(name))
+        if found is None:
+            return None
+        if found[0]:
+            child = self.directory(name)
+            assert child is not None  # the entry says that it is a tree
+            return child.entry
+        entry = self._pointer(found[1])
+        if entry.kind == Kind.DIR:
+            raise TreeError(f"{found[1].hex()} is a directory's pointer without a tree")
+        return entry
+
+    def directory(self, name: bytes) -> TreeDirectory | None:
+        """The child directory, or None when there is none of that name."""
+        escaped = escape(name)
+        found = self.raw.get(escaped)
+        if found is None or not found[0]:
+            return None
+        child = self._children.get(escaped)
+        if child is None:
+            child = TreeDirectory(self._reader, TreeId(found[1].hex()))
+            self._children[escaped] = child
+        return child
+
+    def find(self, path: bytes) -> Entry | None:
+        """The entry at a path below (``b""``: this directory); nothing is followed."""
+        if not path:
+            return self.entry
+        folder, _, name = path.rpartition(b"/")
+        parent = self.find_directory(folder)
+        return parent.lookup(name) if parent is not None else None
+
+    def find_directory(self, path: bytes) -> TreeDirectory | None:
+        """The directory at a path below (``b""``: this one), or None."""
+        here: TreeDirectory | None = self
+        for name in path.split(b"/") if path else ():
+            here = here.directory(name) if here is not None else None
+        return here
+
+    def _pointer(self, oid: bytes) -> Entry:
+        kind, data = self._reader.read(oid.hex())
+        if kind != "blob":
+            raise TreeError(f"{oid.hex()} is a {kind}, not a pointer")
+        return Entry.parse(data)
+
+
+def read_node(reader: Reader, oid: TreeId) -> Node:
+    """A whole tree (a layer, usually) in memory; equal pointers share one Entry.
+
+    Depth is bounded by memory, not by Python's stack.
+    """
+    known: dict[bytes, Entry] = {}
+
+    def pointer(binary_id: bytes) -> Entry:
+        entry = known.get(binary_id)
+        if entry is None:
+            entry = known[binary_id] = Entry.parse(reader.read(binary_id.hex())[1])
+        return entry
+
+    def directory(tree: str) -> tuple[Node, RawTree]:
+        raw = parse_tree(reader.read(tree)[1])
+        own = raw.pop(DIRECTORY_ENTRY, None)
+        if own is None or own[0]:
+            raise TreeError(f"tree {tree} has no entry '%dir'")
+        entry = pointer(own[1])
+        if entry.kind != Kind.DIR:
+            raise TreeError(f"'%dir' of tree {tree} is no directory")
+        return Node(entry, {}), raw
+
+    root, entries = directory(oid)
+    stack = [(root, entries)]
+    while stack:
+        node, entries = stack.pop()
+        children = node.children
+        assert children is not None  # made by directory() above
+        for name, (is_tree, binary_id) in entries.items():
+            if is_tree:
+                child, below = directory(binary_id.hex())
+                stack.append((child, below))
+            else:
+                child = Node(pointer(binary_id), None)
+                if child.children is not None:
+                    raise TreeError(f"{binary_id.hex()} is a directory's pointer without a tree")
+            children[unescape(name)] = child
+    return root
+
+
+def without_opaque(entry: Entry) -> Entry:
+    """The entry as a root filesystem has it: opaque says something about a layer only."""
+    return replace(entry, opaque=False) if entry.opaque else entry
+
+
+def walk_raw(reader: Reader, oid: str) -> Iterator[tuple[bytes, bool, bytes]]:
+    """(escaped path, is tree, 20-byte id) of everything beneath a tree, parents first."""
+    stack = [(b"", oid)]
+    while stack:
+        path, tree = stack.pop()
+        for name, (is_tree, binary_id) in parse_tree(reader.read(tree)[1]).items():
+            below = path + b"/" + name if path else name
+            yield below, is_tree, binary_id
+            if is_tree:
+                stack.append((below, binary_id.hex()))
