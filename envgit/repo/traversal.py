@@ -243,13 +243,14 @@ class Traversal:
         return rules.ancestry and sum(oid not in self._dull for oid in point.parents) >= 2
 
     def _step(self, point: Point) -> Step:
-        parents = self._followed(point)
+        parents = point.parents
         if not self._rules.ancestry:
-            return Step(point, point.parents, (), point.id in self._left)
+            return Step(point, parents, (), point.id in self._left)
         if self._rules.treesame is not None:
-            rewritten = (self._rewrite(parent) for parent in parents)
+            rewritten = (self._rewrite(parent) for parent in self._followed(point))
             parents = tuple(dict.fromkeys(oid for oid in rewritten if oid is not None))
-        edges = tuple(oid for oid in parents if self._shown(self._point(oid)))
+        drawn = parents[:1] if self._rules.first_parent else parents
+        edges = tuple(oid for oid in drawn if self._shown(self._point(oid)))
         return Step(point, parents, edges, point.id in self._left)
 
     def _rewrite(self, oid: CommitId) -> CommitId | None:
