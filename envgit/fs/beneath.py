@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -70,6 +72,26 @@ def _open_stepwise(root: int, path: bytes, flags: int, mode: int) -> int:
     finally:
         if fd != root:
             os.close(fd)
+
+
+@contextmanager
+def hold_parent(path: bytes) -> Iterator[tuple[int, bytes]]:
+    """The directory of a host path as a descriptor, and the last component, whatever the length.
+
+    For paths of the store's, whose directories are known to be directories.
+    """
+    above, _, name = path.rpartition(b"/")
+    above = above or (b"/" if path.startswith(b"/") else b".")
+    cut = above.rfind(b"/", 0, _PIECE) if len(above) > _PIECE else len(above)
+    fd = open_root(above[:cut])
+    try:
+        if cut < len(above):
+            deeper = open_beneath(fd, above[cut + 1 :], DIRECTORY)
+            os.close(fd)
+            fd = deeper
+        yield fd, name
+    finally:
+        os.close(fd)
 
 
 class Walker:

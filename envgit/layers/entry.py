@@ -311,7 +311,9 @@ def read_tree(directory: Directory) -> Node:
         if path:
             parent, _, name = path.rpartition(b"/")
             node = Node(entry)
-            (nodes[parent].children or {})[name] = node
+            children = nodes[parent].children
+            assert children is not None
+            children[name] = node
             if entry.kind == Kind.DIR:
                 nodes[path] = node
     return root

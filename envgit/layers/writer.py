@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making files from entries: the one place that writes into a layer or a root filesystem.
+
+Order matters everywhere here. chown(2) clears setuid bits and file capabilities, so owners come
+first; a directory gets its attributes after its content, for a default ACL would change what is
+made in it, a missing write permission would prevent it, and every new name moves its mtime.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from envgit.errors import EnvgitError
+from envgit.fs.beneath import Walker, hold_parent
+from envgit.layers.entry import Entry, Kind
+
+OPAQUE = "trusted.overlay.opaque"
+"""overlayfs's mark of a directory that hides what is below it (value ``y``)."""
+
+_TYPES = {Kind.FIFO: stat.S_IFIFO, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK}
+
+# link(2) cannot: too many names for one inode (65000 on ext4), another filesystem, or a kernel that
+# protects hard links (proc(5), fs.protected_hardlinks) of files that are not ours. Copy then.
+UNLINKABLE = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM})
+
+
+class WriteError(EnvgitError):
+    """A tree that cannot be written as it should be: its source is missing or has changed."""
+
+
+def write_attributes(file: int | tuple[int, bytes], entry: Entry, mtime_ns: int | None) -> None:
+    """Give an open file, or a name in a directory, the owner, mode, attributes, time of an entry.
+
+    ``mtime_ns`` None takes the entry's seconds, and leaves the time of directories alone.
+    """
+    if isinstance(file, int):
+        os.fchown(file, entry.uid, entry.gid)
+        os.fchmod(file, entry.mode)
+        for name, value in entry.xattrs:
+            os.setxattr(file, name, value)
+        if mtime_ns is not None or entry.kind != Kind.DIR:
+            mtime_ns = entry.mtime * 1_000_000_000 if mtime_ns is None else mtime_ns
+            os.utime(file, ns=(mtime_ns, mtime_ns))
+        return
+    parent, name = file
+    os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+    if entry.kind != Kind.SYMLINK:
+        # fchmodat(2) follows symlinks, but this name was made by us as something else, in a
+        # directory that is ours alone.
+        os.chmod(name, entry.mode, dir_fd=parent)
+    for attribute, value in entry.xattrs:
+        # There is no setxattrat(2) before Linux 6.13.
+        place = b"/proc/self/fd/%d/%s" % (parent, name)
+        os.setxattr(place, attribute, value, follow_symlinks=False)
+    mtime_ns = entry.mtime * 1_000_000_000 if mtime_ns is None else mtime_ns
+    os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+
+class Writer:
+    """Writes a tree beneath a directory that exists and is ours alone; a context manager.
+
+    Paths must come parents first. Directories get their attributes when `finish` is called.
+    """
+
+    def __init__(self, root: str | bytes) -> None:
+        self._walker = Walker(root)
+        # Another walker for the other end of hard links, so that neither disturbs the other.
+        self._others = Walker(root)
+        self._directories: list[tuple[bytes, Entry, int | None]] = []
+        self._whiteout: bytes | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._walker.close()
+        self._others.close()
+
+    def parent(self, path: bytes) -> tuple[int, bytes]:
+        """The directory that ``path`` is in, as a descriptor until the next call, and its name."""
+        return self._walker.parent(path)
+
+    def directory(self, path: bytes, entry: Entry, mtime_ns: int | None = None) -> None:
+        """Make a directory, or take the existing root; `finish` gives it its attributes."""
+        if path:
+            parent, name = self._walker.parent(path)
+            os.mkdir(name, 0o700, dir_fd=parent)
+        self._directories.append((path, entry, mtime_ns))
+
+    def special(self, path: bytes, entry: Entry, mtime_ns: int | None = None) -> None:
+        """Make a symlink, fifo or device."""
+        parent, name = self._walker.parent(path)
+        if entry.kind == Kind.SYMLINK:
+            os.symlink(entry.target, name, dir_fd=parent)
+        else:
+            device = os.makedev(*entry.rdev)
+            os.mknod(name, _TYPES[entry.kind] | 0o600, device, dir_fd=parent)
+        write_attributes((parent, name), entry, mtime_ns)
+
+    def whiteout(self, path: bytes) -> None:
+        """Make a whiteout; all of a tree share one inode, as overlayfs's own do."""
+        parent, name = self._walker.parent(path)
+        if self._whiteout is not None:
+            try:
+                self.link(self._whiteout, path)
+            except OSError as error:
+                if error.errno not in UNLINKABLE:
+                    raise
+            else:
+                return
+        os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
+        self._whiteout = path
+
+    def link(self, existing: bytes, path: bytes) -> None:
+        """Make ``path`` another name of a path of this tree."""
+        parent, name = self._walker.parent(path)
+        other, old = self._others.parent(existing)
+        os.link(old, name, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
+
+    def link_from(self, source: bytes, path: bytes) -> os.stat_result:
+        """Make ``path`` another name of a file of the host, however long that one's path is."""
+        parent, name = self._walker.parent(path)
+        with hold_parent(source) as (other, old):
+            os.link(old, name, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+    def create(self, path: bytes) -> int:
+        """Make an empty file and return its descriptor, which is the caller's."""
+        parent, name = self._walker.parent(path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, 0o600, dir_fd=parent)
+
+    def finish(self) -> None:
+        """Give every directory its attributes, the deepest first."""
+        for path, entry, mtime_ns in reversed(self._directories):
+            fd = self._walker.enter(path)
+            write_attributes(fd, entry, None)
+            if entry.opaque:
+                os.setxattr(fd, OPAQUE, b"y")
+            if mtime_ns is not None:
+                os.utime(fd, ns=(mtime_ns, mtime_ns))
+        self._directories.clear()
