@@ -11,7 +11,8 @@ from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
-from envgit.repo.refs import HeadUpdate, RefUpdate, check_branch_name, check_tag_name
+from envgit.repo.refnames import check_branch, check_tag
+from envgit.repo.refs import HeadUpdate, RefUpdate
 
 HEADS = "refs/heads/"
 TAGS = "refs/tags/"
@@ -92,7 +93,7 @@ def create_branch(
     """Make branch ``name`` at ``start``, or with ``force`` move it there."""
     with repository.locked("branch"):
         git = repository.git
-        check_branch_name(name)
+        check_branch(name)
         commit = git.resolve(start)
         old = git.ref(HEADS + name)
         if old is not None and not force:
@@ -114,7 +115,7 @@ def rename_branch(
             if head.branch is None:
                 raise EnvgitError("cannot rename the current branch while not on any")
             old_name = head.branch
-        check_branch_name(new_name)
+        check_branch(new_name)
         commit = git.ref(HEADS + old_name)
         if commit is None:
             if head.branch != old_name:
@@ -200,7 +201,7 @@ def list_tags(
         if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
         tag = git.tag(oid)
-        commit = tag.target if tag is not None else CommitId(oid)
+        commit = CommitId(tag.target if tag is not None else oid)
         if not _passes(repository, commit, contains, None, None, None, points_at):
             continue
         message = tag.message if tag is not None else git.commit(commit).message
@@ -219,7 +220,7 @@ def create_tag(
     """Make a tag: annotated with ``message``, else light. Returns what a moved tag named before."""
     with repository.locked("tag"):
         git = repository.git
-        check_tag_name(name)
+        check_tag(name)
         commit = git.resolve(target)
         old = git.ref(TAGS + name)
         if old is not None and not force:
@@ -230,7 +231,7 @@ def create_tag(
         if message is not None:
             if not message.strip():
                 raise EnvgitError("no tag message?")
-            new = writer.write_tag(commit, name, who, message.rstrip("\n") + "\n")
+            new = writer.add_tag(commit, name, who, message.rstrip("\n") + "\n")
         reason = f"tag: {name}"
         publish(
             repository,

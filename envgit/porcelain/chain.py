@@ -8,17 +8,14 @@ is the one place that knows both the history (git) and the directories (store).
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
-from envgit.layers.directory import set_metadata
-from envgit.layers.entry import Directory
-from envgit.layers.ids import ChangesId, CommitId, LayerId
+from envgit.layers.ids import CommitId, LayerId
 from envgit.porcelain.repository import Repository
 
 if TYPE_CHECKING:
-    from envgit.store.worktree import State
+    pass
 
 
 class MissingLayer(EnvgitError):

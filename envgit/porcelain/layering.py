@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envgit.layers.compare import Change, changes, difference, select
+from envgit.layers.apply import overlaid
+from envgit.layers.compare import Change, changes, difference
 from envgit.layers.directory import build, settle
-from envgit.layers.entry import Directory, Node
+from envgit.layers.entry import Directory
 from envgit.layers.ids import ChangesId, CommitId, LayerId, TreeId
 from envgit.layers.links import survivors
-from envgit.layers.overlaid import Overlaid
+from envgit.layers.select import select
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata, RunRecord
 
@@ -54,17 +54,8 @@ def seal_changes(repository: Repository, writer: ObjectWriter, current: Current)
 
 def settle_changes(current: Current) -> None:
     """Make the change set on disk what ``normalized`` says: no mount points, no mere copies."""
-    if current.copied:
-        return
-    for name in sorted(current.state.mountpoints, key=len, reverse=True):
-        path = os.path.join(current.upper, name)
-        # Someone may have written there meanwhile: then it is no mere mount point any more.
-        with suppress(OSError):
-            if os.path.isdir(path):
-                os.rmdir(path)
-            elif os.path.isfile(path) and os.path.getsize(path) == 0:
-                os.unlink(path)
-    settle(os.fsencode(current.upper), current.normalized)
+    if not current.copied:
+        settle(os.fsencode(current.upper), current.normalized)
 
 
 def layer_between(
@@ -72,7 +63,7 @@ def layer_between(
     writer: ObjectWriter,
     old: tuple[Directory, TreeId] | None,
     target: Directory,
-    source: Callable[[bytes], bytes],
+    source: Callable[[bytes], bytes | None],
 ) -> Layered:
     """The layer that turns the tree ``old`` into ``target``.
 
@@ -88,7 +79,6 @@ def layer_between(
         return Layered(layer, new_rootfs, None)
     changes = repository.store.new_changes()
     upper = repository.store.upper_path(changes)
-    os.rmdir(upper)
     build(os.fsencode(upper), node, source)
     return Layered(layer, new_rootfs, (changes, layer))
 
@@ -105,8 +95,7 @@ def with_paths(
 ) -> tuple[Directory, list[Change]]:
     """``base`` with the paths that match taken from ``other``, and what that changes."""
     taken = [change for change in changes(base, other) if matches(change.path)]
-    node: Node = select(base, other, taken)
-    return Overlaid(base, node, survivors(base, node)), taken
+    return overlaid(base, select(base, other, taken)), taken
 
 
 def write_commit(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change, changes
+from envgit.layers.entry import Kind, walk
 from envgit.layers.ids import CommitId
 from envgit.porcelain import chain, layering, position, snapshot
 from envgit.porcelain.position import check_idle, point
@@ -21,11 +22,12 @@ from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
-from envgit.repo.refs import HeadUpdate, RefUpdate, check_branch_name
+from envgit.repo.refnames import check_branch
+from envgit.repo.refs import HeadUpdate, RefUpdate
 
 if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
-    from envgit.repo.repository import Head
+    from envgit.repo.refs import Head
     from envgit.store.worktree import State
 
 HEADS = "refs/heads/"
@@ -86,7 +88,7 @@ def switch(
         head = git.head()
         name = create or force_create or orphan
         if name is not None:
-            check_branch_name(name)
+            check_branch(name)
             existing = git.ref(HEADS + name)
             if existing is not None and not force_create:
                 raise EnvgitError(f"a branch named '{name}' already exists")
@@ -140,7 +142,7 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
                 always_park=mode == "hard",
             )
         refs = _branch_update(head, commit, reason)
-        head_update = None if head.symbolic else HeadUpdate(head.commit, commit, reason)
+        head_update = None if head.symbolic else HeadUpdate(head.value, commit, reason)
         publish(
             repository,
             git.writer(),
@@ -149,7 +151,7 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
                 description=reason,
                 refs=refs,
                 head=head_update,
-                state=replace(repository.worktree.state(), config=git.metadata(commit).config),
+                state=replace(repository.worktree.state(), config=dict(git.metadata(commit).config)),
             ),
         )
         return _result(repository, head, head.symbolic, commit)
@@ -224,7 +226,7 @@ def _destination(
         if detach:
             return None, head.commit
         raise UsageError("missing branch or commit argument")
-    name = git.previous_branch() if target == "-" else target
+    name = _previous(repository) if target == "-" else target
     if name is None:
         raise InvalidReference(f"invalid reference: {target}")
     branch = git.ref(HEADS + name)
@@ -242,6 +244,15 @@ def _destination(
             hint="If you want to detach HEAD at the commit, try again with the --detach option.",
         )
     return None, commit
+
+
+def _previous(repository: Repository) -> str | None:
+    """The branch or commit that the last checkout left (git's ``@{-1}``)."""
+    for entry in repository.git.reflog("HEAD"):
+        words = entry.message.split(" ")
+        if words[:3] == ["checkout:", "moving", "from"] and len(words) > 5:
+            return words[3]
+    return None
 
 
 def _move(
@@ -309,7 +320,7 @@ def _next_state(
         base=commit,
         stack=stack,
         depth=depth,
-        config=repository.git.metadata(commit).config,
+        config=dict(repository.git.metadata(commit).config),
     )
     return tuple(current.changes), moved
 
@@ -333,17 +344,14 @@ def check_no_overlap(repository: Repository, current: snapshot.Current, commit: 
 
 
 def _overlap(current: snapshot.Current, differing: set[bytes]) -> set[bytes]:
-    ours = {change.path for change in current.normalized.changes}
+    """Which paths of the change set lie at, above or beneath something that differs."""
     above = {parent for path in differing for parent in _parents(path)}
     clash = set()
-    for path in ours:
-        if path in differing or any(parent in differing for parent in _parents(path)):
+    for path, entry in walk(current.normalized.layer):
+        merges = entry.kind == Kind.DIR and not entry.opaque
+        # A directory that is held only for what is below it shows its own metadata all the same.
+        if path in differing or (path in above and not merges) or any(parent in differing for parent in _parents(path)):
             clash.add(path)
-        elif path in above and current.tree_kind(path) != b"dir":
-            clash.add(path)
-    # Directories that the change set holds only because something below changed show their own
-    # metadata, so the target must not have changed it.
-    clash |= {path for path in current.held_directories() if path in differing}
     return clash
 
 
@@ -366,7 +374,7 @@ def _branch_update(head: Head, commit: CommitId, reason: str) -> list[RefUpdate]
 def _head_update(
     head: Head, symbolic: str | None, commit: CommitId | None, reason: str
 ) -> HeadUpdate:
-    old = f"ref: {head.symbolic}" if head.symbolic else head.commit
+    old = head.value
     return HeadUpdate(old, f"ref: {symbolic}" if symbolic else commit, reason)
 
 
@@ -439,7 +447,7 @@ def _rollback_forward(
         base=new,
         stack=stack,
         depth=depth,
-        config=target.config,
+        config=dict(target.config),
         changes=position.fresh_changes(repository, git.rootfs(commit)),
         boot_id=None,
         mountpoints=(),
@@ -454,7 +462,7 @@ def _rollback_forward(
             verb="rollback",
             description=reason,
             refs=_branch_update(head, new, reason),
-            head=None if head.symbolic else HeadUpdate(head.commit, new, reason),
+            head=None if head.symbolic else HeadUpdate(head.value, new, reason),
             state=next_state,
             seals=[layered.seal] if layered.seal else [],
             discards=[layered.seal[0]] if layered.seal else [],

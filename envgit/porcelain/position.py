@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused
-from envgit.layers.directory import set_metadata
-from envgit.layers.entry import Directory
+from envgit.layers.entry import Directory, Entry, Kind, is_overlay_xattr
 from envgit.layers.ids import ChangesId, CommitId, LayerId
+from envgit.layers.writer import write_attributes
 from envgit.porcelain.chain import resolve
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import WorktreePoint
+from envgit.store.spans import TARGET
 
 if TYPE_CHECKING:
     from envgit.store.worktree import State
@@ -36,8 +37,15 @@ def check_idle(repository: Repository) -> None:
 
 def point(repository: Repository, state: State) -> WorktreePoint:
     """What undo needs to show this state again: its base, and its change set if it has any."""
-    dirty = repository.worktree.is_dirty_quick()
-    return WorktreePoint(state.base, state.changes if dirty else None)
+    if not repository.worktree.is_dirty_quick(state):
+        return WorktreePoint(state.base, None)
+    return WorktreePoint(
+        base=state.base,
+        changes=state.changes,
+        boot_id=state.boot_id,
+        mountpoints=state.mountpoints,
+        committed_runs=state.committed_runs,
+    )
 
 
 def at_commit(repository: Repository, state: State, commit: CommitId) -> State:
@@ -48,7 +56,7 @@ def at_commit(repository: Repository, state: State, commit: CommitId) -> State:
         base=commit,
         depth=depth,
         stack=stack,
-        config=repository.git.metadata(commit).config,
+        config=dict(repository.git.metadata(commit).config),
         changes=fresh_changes(repository, repository.git.rootfs(commit)),
         boot_id=None,
         mountpoints=(),
@@ -61,7 +69,8 @@ def on_top(
 ) -> tuple[tuple[str, ...], int]:
     """The stack and depth of a commit that is about to exist: ``layer`` on top of ``parent``."""
     if parent is None:
-        below, depth = (), 0
+        below: tuple[str, ...] = ()
+        depth = 0
     elif parent == state.base:
         below, depth = state.stack, state.depth
     else:
@@ -76,7 +85,7 @@ def shorten(repository: Repository) -> None:
     """
     worktree = repository.worktree
     state = worktree.state()
-    if state.base is None or worktree.running():
+    if state.base is None or len(state.stack) <= TARGET or worktree.running():
         return
     stack, depth = resolve(repository, state.base)
     if (stack, depth) != (state.stack, state.depth):
@@ -91,8 +100,7 @@ def fresh_changes(repository: Repository, tree: Directory | None) -> ChangesId:
     store = repository.store
     changes = store.new_changes()
     if tree is not None:
-        upper = os.path.join(store.changes_path(changes), "upper")
-        set_metadata(os.fsencode(upper), tree.entry)
+        _set_root(store.upper_path(changes), tree.entry)
     return changes
 
 
@@ -101,7 +109,8 @@ def state_at(repository: Repository, state: State, where: WorktreePoint) -> Stat
     if where.changes is not None and not repository.store.changes_exist(where.changes):
         where = _sealed_as(repository, where)
     if where.base is None:
-        base, stack, depth, config = None, (), 0, state.config
+        base, depth, config = None, 0, state.config
+        stack: tuple[str, ...] = ()
     else:
         base = where.base
         stack, depth = resolve(repository, base)
@@ -132,3 +141,28 @@ def _sealed_as(repository: Repository, where: WorktreePoint) -> WorktreePoint:
         f"the uncommitted changes {where.changes} that belong to this state are gone",
         hint="gc removes them once the operation has expired (gc.reflogExpire)",
     )
+
+
+def fresh_changes_over(repository: Repository, upper: str) -> ChangesId:
+    """A new, empty change set to lie over another one, whose top directory it shows."""
+    changes = repository.store.new_changes()
+    status = os.stat(upper)
+    xattrs = tuple(
+        sorted(
+            (os.fsencode(name), os.getxattr(upper, name))
+            for name in os.listxattr(upper)
+            if not is_overlay_xattr(os.fsencode(name))
+        )
+    )
+    mode = status.st_mode & 0o7777
+    entry = Entry(Kind.DIR, mode, status.st_uid, status.st_gid, xattrs=xattrs)
+    _set_root(repository.store.upper_path(changes), entry)
+    return changes
+
+
+def _set_root(upper: str, entry: Entry) -> None:
+    fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        write_attributes(fd, entry, None)
+    finally:
+        os.close(fd)

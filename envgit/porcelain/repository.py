@@ -155,8 +155,8 @@ class Repository:
         ``what`` is what others who wait are told. Lock order: store (shared), then worktree.
         """
         with (
-            self.store.lock(exclusive=False, what=what, on_wait=self._waiting),
-            self.worktree.lock(what=what, on_wait=self._waiting) as worktree,
+            self.store.lock(exclusive=False, what=what, on_wait=self.waiting),
+            self.worktree.lock(what=what, on_wait=self.waiting) as worktree,
         ):
             self.recover()
             yield worktree
@@ -168,7 +168,7 @@ class Repository:
 
             replay(self)
 
-    def _waiting(self, holder: str) -> None:
+    def waiting(self, holder: str) -> None:
         self.notify(f"waiting for {holder}")
 
     # -- the user's identity ----------------------------------------------------------------

@@ -23,8 +23,10 @@ from envgit.store.running import Running
 from envgit.store.worktree import State, Worktree, current_boot
 
 if TYPE_CHECKING:
-    from envgit.layers.ids import ChangesId
     from envgit.porcelain.commit import CommitResult
+
+# The sandbox's words for a run are ours, too: the command line speaks to porcelain alone.
+__all__ = ["Plan", "RunOptions", "RunResult", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +184,7 @@ def _aside(
             state = position.at_commit(repository, state, repository.git.resolve(revision))
             lowers = store.stack_paths(state.stack)
         else:
-            changes = store.new_changes()
-            position.copy_root_metadata(below, store.upper_path(changes))
+            changes = position.fresh_changes_over(repository, below)
             state = replace(state, changes=changes)
             lowers = (below, *store.stack_paths(state.stack))
         info = {"command": shlex.join(options.argv), "stack": list(state.stack)}

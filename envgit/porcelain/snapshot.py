@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envgit.errors import Refused
+from envgit.layers.apply import overlaid
 from envgit.layers.compare import Change, Normalized, changes, normalize
 from envgit.layers.directory import copy as copy_layer
 from envgit.layers.entry import Directory
 from envgit.layers.ids import ChangesId
-from envgit.layers.links import survivors
-from envgit.layers.overlaid import Overlaid
 from envgit.layers.scan import Skipped, scan
 from envgit.layers.view import Overlay
 from envgit.porcelain import chain
@@ -26,7 +25,7 @@ from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import RunRecord
 
 if TYPE_CHECKING:
-    from envgit.repo.repository import Head
+    from envgit.repo.refs import Head
     from envgit.store.worktree import Running, State
 
 
@@ -173,7 +172,7 @@ def _take(repository: Repository, *, copy: ChangesId | None) -> Current:
         copied = os.path.join(store.changes_path(copy), "upper")
         copy_layer(os.fsencode(copied), normalized.layer, os.fsencode(upper))
         upper = copied
-    tree = Overlaid(base_tree, normalized.layer, survivors(base_tree, normalized.layer))
+    tree = overlaid(base_tree, normalized.layer)
     if head.commit == state.base:
         head_tree, found = base_tree, normalized.changes
     else:

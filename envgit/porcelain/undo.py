@@ -11,12 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from envgit.errors import EnvgitError, Refused
+from envgit.errors import Refused
 from envgit.layers.ids import OperationId
 from envgit.porcelain.position import check_idle, point, state_at
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
-from envgit.repo.operations import Operation, WorktreePoint, redo_target, undo_target
+from envgit.repo.operations import (
+    Operation,
+    WorktreePoint,
+    find,
+    redo_target,
+    restore_tags,
+    undo_target,
+)
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
 
@@ -28,10 +35,6 @@ class MovedSince(Refused):
     """A ref is not where the operation left it: something outside envgit moved it."""
 
 
-class UnknownOperation(EnvgitError):
-    """No operation, or more than one, has that id."""
-
-
 @dataclass(frozen=True, slots=True)
 class UndoResult:
     """The operations that were taken back or done again, in the order in which that was done."""
@@ -41,7 +44,7 @@ class UndoResult:
 
 def undo(repository: Repository, count: int = 1) -> UndoResult:
     """Take back the last ``count`` operations. Raises NothingToUndo, MovedSince, WorktreeBusy."""
-    done = []
+    done: list[Operation] = []
     with repository.locked("undo"):
         for _ in range(count):
             target = undo_target(repository.git.operations())
@@ -56,17 +59,18 @@ def undo(repository: Repository, count: int = 1) -> UndoResult:
 
 def redo(repository: Repository, count: int = 1) -> UndoResult:
     """Do the last ``count`` undone operations again. Raises as ``undo``."""
-    done = []
+    done: list[Operation] = []
     with repository.locked("redo"):
         for _ in range(count):
-            undone = redo_target(repository.git.operations())
-            if undone is None or undone.undoes is None:
+            target = redo_target(repository.git.operations())
+            if target is None:
                 if done:
                     break
                 raise NothingToUndo("there is nothing to redo")
             # What undo left is in its own record, with what was done after the operation.
-            _reverse(repository, undone, verb="redo", redoes=undone.undoes)
-            done.append(find_operation(repository, undone.undoes))
+            taken_back = next(each for each in repository.git.operations() if each.undoes == target)
+            _reverse(repository, taken_back, verb="redo", redoes=target)
+            done.append(find_operation(repository, target))
     return UndoResult(tuple(done))
 
 
@@ -76,22 +80,9 @@ def op_log(repository: Repository, limit: int | None = None) -> list[Operation]:
 
 
 def find_operation(repository: Repository, name: str) -> Operation:
-    """The operation with this id (or a unique start of it), or ``@`` for the newest.
-
-    Raises UnknownOperation.
-    """
-    operations = repository.git.operations()
-    if name == "@":
-        newest = next(iter(operations), None)
-        if newest is None:
-            raise UnknownOperation("the operation log is empty")
-        return newest
-    found = [operation for operation in operations if operation.id.startswith(name.lower())]
-    if len(found) == 1:
-        return found[0]
-    if not found or len(name) < 4:
-        raise UnknownOperation(f"no operation '{name}'", hint="'envgit op log' lists them")
-    raise UnknownOperation(f"operation '{name}' is ambiguous: {len(found)} begin so")
+    """The operation with this id or a unique start of it, ``@`` for the newest, ``@~N`` for N
+    before it. Raises OperationError."""
+    return find(repository.git, name)
 
 
 def op_restore(repository: Repository, name: str) -> Operation:
@@ -135,7 +126,7 @@ def _reverse(
                 f"{ref} was moved since by something that envgit did not log",
                 hint=f"'envgit op restore {operation.id[:12]}' goes back by force",
             )
-    if operation.head is not None and git.head_value() != operation.head[1]:
+    if operation.head is not None and git.head().value != operation.head[1]:
         raise MovedSince("HEAD was moved since by something that envgit did not log")
     _go(
         repository,
@@ -144,6 +135,7 @@ def _reverse(
         operation.before,
         verb=verb,
         reason=f"{verb}: {operation.description}",
+        source=operation,
         undoes=undoes,
         redoes=redoes,
     )
@@ -157,6 +149,7 @@ def _go(
     *,
     verb: str,
     reason: str,
+    source: Operation | None = None,
     undoes: OperationId | None = None,
     redoes: OperationId | None = None,
 ) -> None:
@@ -174,13 +167,16 @@ def _go(
         for ref, value in refs.items()
         if git.ref(ref) != value
     ]
-    present = git.head_value()
+    present = git.head().value
     head_update = None
     if head is not None and head != present:
         head_update = HeadUpdate(present, head, reason)
+    writer = git.writer()
+    if source is not None:
+        restore_tags(git, writer, source)
     publish(
         repository,
-        git.writer(),
+        writer,
         Publication(
             verb=verb,
             description=reason,

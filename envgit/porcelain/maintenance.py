@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clean up: expire what undo no longer needs, delete what nothing refers to, pack the rest."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
+from envgit.porcelain.repository import Repository
+from envgit.repo.repository import GitRepository
+from envgit.store import sweep
+from envgit.store.registry import note_presence, unregister
+from envgit.store.usage import Usage
+
+if TYPE_CHECKING:
+    from envgit.repo.maintenance import Repacked
+
+
+@dataclass(frozen=True, slots=True)
+class GcResult:
+    """What was deleted (or with ``dry_run`` would be).
+
+    ``expired`` counts operations that left the log, ``kept_for`` names repositories whose folder
+    cannot be found and whose layers are therefore all kept for now.
+    """
+
+    dry_run: bool
+    expired: int
+    layers: int
+    spans: int
+    changes: int
+    frees: Usage
+    packed: Repacked | None
+    kept_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """What the repositories of a store still need."""
+
+    layers: set[LayerId]
+    changes: set[ChangesId]
+    commits: set[CommitId]
+    worktrees: set[WorktreeId]
+    missing: tuple[str, ...]
+
+
+def gc(
+    repository: Repository,
+    *,
+    dry_run: bool = False,
+    expire: int | None = None,
+    pack: bool = True,
+) -> GcResult:
+    """Collect garbage in the repository and in its store.
+
+    Operations older than ``gc.reflogExpire`` (or ``expire``, in seconds of age) leave the log;
+    what neither the log, a ref, a reflog nor a worktree of any registered repository refers to
+    is deleted. ``dry_run`` changes nothing and predicts.
+    """
+    store = repository.store
+    now = int(time.time())
+    age = expire if expire is not None else repository.settings.get_expiry("gc.reflogExpire")
+    before = None if age is None else now - age
+    with (
+        store.lock(exclusive=not dry_run, what="gc", on_wait=repository.waiting) as lock,
+        repository.worktree.lock(what="gc", on_wait=repository.waiting),
+    ):
+        repository.recover()
+        expired = _expire(repository, before, dry_run=dry_run)
+        needed = _needed(repository, before, now, dry_run=dry_run)
+        plan = sweep.plan(
+            store,
+            layers=needed.layers if not needed.missing else set(store.all_layers()),
+            changes=needed.changes if not needed.missing else set(store.all_changes()),
+            commits=needed.commits,
+            worktrees=needed.worktrees if not needed.missing else set(store.all_worktrees()),
+        )
+        packed = None
+        if not dry_run:
+            sweep.execute(store, plan, lock)
+            if pack:
+                packed = _pack(repository, before)
+    return GcResult(
+        dry_run=dry_run,
+        expired=expired,
+        layers=len(plan.layers),
+        spans=len(plan.spans),
+        changes=len(plan.changes),
+        frees=plan.frees,
+        packed=packed,
+        kept_for=needed.missing,
+    )
+
+
+def _expire(repository: Repository, before: int | None, *, dry_run: bool) -> int:
+    """Shorten the operation log and the reflogs; how many operations went."""
+    if before is None:
+        return 0
+    git = repository.git
+    old = sum(1 for operation in git.operations() if operation.time < before)
+    if dry_run or not old:
+        return old
+    from envgit.repo.operations import truncate
+
+    writer = git.writer()
+    who = repository.signature()
+    update = truncate(git, writer, before, who)
+    if update is None:
+        return 0
+    writer.flush()
+    git.apply([update], None, who)
+    git.expire_reflogs(before)
+    return old
+
+
+def _needed(
+    repository: Repository, before: int | None, now: int, *, dry_run: bool
+) -> _Needed:
+    store = repository.store
+    needed = _Needed(set(), set(), set(), set(), ())
+    missing = []
+    grace = repository.settings.get_expiry("gc.repositoryExpire")
+    for entry in store.repositories():
+        present = os.path.isfile(os.path.join(entry.path, "HEAD"))
+        if not dry_run:
+            entry = note_presence(store, entry, present=present, now=now)
+        if present:
+            needed.worktrees.update(entry.worktrees)
+            _add(needed, GitRepository.open(entry.path), before)
+        elif grace is None or now - (entry.missing_since or now) < grace:
+            missing.append(entry.path)
+        elif not dry_run:
+            unregister(store, entry.path)
+    needed.worktrees.add(repository.worktree.id)
+    return _Needed(
+        needed.layers, needed.changes, needed.commits, needed.worktrees, tuple(missing)
+    )
+
+
+def _add(needed: _Needed, git: GitRepository, before: int | None) -> None:
+    """Everything that a repository's refs, reflogs and operations lead to."""
+    for oid in git.reachable_environments():
+        needed.commits.add(oid)
+        needed.layers.add(git.commit(oid).layer)
+    for operation in git.operations():
+        for point in (operation.before, operation.after):
+            if point is not None and point.changes is not None:
+                needed.changes.add(point.changes)
+
+
+def _pack(repository: Repository, before: int | None) -> Repacked:
+    from envgit.repo.maintenance import repack
+
+    return repack(repository.git, prune_before=before)
