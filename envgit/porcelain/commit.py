@@ -17,6 +17,7 @@ from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata, RunRecord
+from envgit.repo.reflog import ZERO
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.layering import Layered
     from envgit.porcelain.snapshot import Current
     from envgit.repo.objects import ObjectWriter
-    from envgit.repo.repository import Commit
+    from envgit.repo.commits import Commit
     from envgit.repo.signature import Signature
     from envgit.store.worktree import State
 
@@ -263,7 +264,7 @@ def _layers(
         spec = Pathspec.parse(request.paths)
         target, _ = layering.with_paths(current.head_tree, current.tree, spec.matches)
         layered = layering.layer_between(
-            repository, writer, layering.tree_of(repository, parent), target, contents.host_path
+            repository, writer, layering.tree_of(repository, parent), target, contents.find
         )
         if current.copied:
             return _Made(layered)
@@ -278,7 +279,7 @@ def _layers(
     if request.amend and old is not None and not current.changes:
         return _Made(layering.Layered(old.layer, old.rootfs, None))
     onto = layering.tree_of(repository, parent)
-    return _Made(layering.layer_between(repository, writer, onto, current.tree, contents.host_path))
+    return _Made(layering.layer_between(repository, writer, onto, current.tree, contents.find))
 
 
 def _next_state(
@@ -297,7 +298,7 @@ def _next_state(
     state = current.state
     if current.copied:
         runs = len(repository.worktree.runs(state.changes))
-        return replace(state, config=metadata.config, committed_runs=runs)
+        return replace(state, config=dict(metadata.config), committed_runs=runs)
     if made.rest is not None and made.rest_commit is not None:
         base, below, layer = made.rest_commit, state.base, made.rest.layer
     else:
@@ -308,7 +309,7 @@ def _next_state(
         base=base,
         depth=depth,
         stack=stack,
-        config=metadata.config,
+        config=dict(metadata.config),
         changes=position.fresh_changes(repository, current.tree),
         boot_id=None,
         mountpoints=(),
@@ -325,4 +326,4 @@ def move_head(
     """The updates that make HEAD's branch, or a detached HEAD itself, point at ``new``."""
     if symbolic is not None:
         return [RefUpdate(symbolic, old, new, reason)], None
-    return [], HeadUpdate(old, new, reason)
+    return [], HeadUpdate(old or ZERO, new, reason)

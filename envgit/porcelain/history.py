@@ -23,7 +23,7 @@ from envgit.repo.traversal import Point, Rules, Step, Traversal
 if TYPE_CHECKING:
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
-    from envgit.repo.signature import Signature
+    from envgit.repo.signature import Signature as Signature
 
 
 class NoCommitsYet(EnvgitError):

@@ -117,9 +117,7 @@ def _expire(repository: Repository, before: int | None, *, dry_run: bool) -> int
     return old
 
 
-def _needed(
-    repository: Repository, before: int | None, now: int, *, dry_run: bool
-) -> _Needed:
+def _needed(repository: Repository, before: int | None, now: int, *, dry_run: bool) -> _Needed:
     store = repository.store
     needed = _Needed(set(), set(), set(), set(), ())
     missing = []
@@ -136,9 +134,7 @@ def _needed(
         elif not dry_run:
             unregister(store, entry.path)
     needed.worktrees.add(repository.worktree.id)
-    return _Needed(
-        needed.layers, needed.changes, needed.commits, needed.worktrees, tuple(missing)
-    )
+    return _Needed(needed.layers, needed.changes, needed.commits, needed.worktrees, tuple(missing))
 
 
 def _add(needed: _Needed, git: GitRepository, before: int | None) -> None:

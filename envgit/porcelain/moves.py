@@ -151,7 +151,9 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
                 description=reason,
                 refs=refs,
                 head=head_update,
-                state=replace(repository.worktree.state(), config=dict(git.metadata(commit).config)),
+                state=replace(
+                    repository.worktree.state(), config=dict(git.metadata(commit).config)
+                ),
             ),
         )
         return _result(repository, head, head.symbolic, commit)
@@ -231,7 +233,7 @@ def _destination(
         raise InvalidReference(f"invalid reference: {target}")
     branch = git.ref(HEADS + name)
     if branch is not None and not detach:
-        return HEADS + name, branch
+        return HEADS + name, CommitId(branch)
     try:
         commit = git.resolve(name)
     except EnvgitError as error:
@@ -282,15 +284,15 @@ def _move(
         carried, next_state = _next_state(repository, state, commit, keep)
     parked = next_state is not None and next_state.changes != state.changes
     parked = parked and worktree.is_dirty_quick()
-    head_update = _head_update(head, symbolic, commit, reason or _reason(head, symbolic, commit))
-    if verb in ("reset", "rollback") and head.symbolic:
-        head_update = None
+    text = reason or _reason(head, symbolic, commit)
+    along = verb in ("reset", "rollback") and head.symbolic is not None
+    head_update = None if along else _head_update(head, symbolic, commit, text)
     publish(
         repository,
         git.writer(),
         Publication(
             verb=verb,
-            description=reason or _reason(head, symbolic, commit),
+            description=text,
             refs=refs,
             head=head_update,
             state=next_state,
@@ -350,7 +352,11 @@ def _overlap(current: snapshot.Current, differing: set[bytes]) -> set[bytes]:
     for path, entry in walk(current.normalized.layer):
         merges = entry.kind == Kind.DIR and not entry.opaque
         # A directory that is held only for what is below it shows its own metadata all the same.
-        if path in differing or (path in above and not merges) or any(parent in differing for parent in _parents(path)):
+        if (
+            path in differing
+            or (path in above and not merges)
+            or any(parent in differing for parent in _parents(path))
+        ):
             clash.add(path)
     return clash
 
@@ -374,8 +380,9 @@ def _branch_update(head: Head, commit: CommitId, reason: str) -> list[RefUpdate]
 def _head_update(
     head: Head, symbolic: str | None, commit: CommitId | None, reason: str
 ) -> HeadUpdate:
-    old = head.value
-    return HeadUpdate(old, f"ref: {symbolic}" if symbolic else commit, reason)
+    new = f"ref: {symbolic}" if symbolic else commit
+    assert new is not None  # a HEAD that is on no branch is at a commit
+    return HeadUpdate(head.value, new, reason)
 
 
 def _reason(head: Head, symbolic: str | None, commit: CommitId | None) -> str:
@@ -425,9 +432,7 @@ def _rollback_forward(
     stack, _ = chain.resolve(repository, commit)
     contents = snapshot.reader(repository, stack)
     onto = layering.tree_of(repository, head.commit)
-    layered = layering.layer_between(
-        repository, writer, onto, git.rootfs(commit), contents.host_path
-    )
+    layered = layering.layer_between(repository, writer, onto, git.rootfs(commit), contents.find)
     who = repository.signature()
     subject = git.commit(commit).message.split("\n", 1)[0]
     text = message or f'Roll back to "{subject}"\n\nThis restores the state of commit {commit}.\n'

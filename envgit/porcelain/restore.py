@@ -109,14 +109,14 @@ def _write(
 
 def _source(
     repository: Repository, current: Current, commit: CommitId | None, spec: Pathspec
-) -> Callable[[bytes], bytes]:
+) -> Callable[[bytes], bytes | None]:
     """Where a file of the new tree lies: in the layers of ``commit``, or where it is now."""
     present = snapshot.reader(repository, current.state.stack, current.upper)
     stack = chain.resolve(repository, commit)[0] if commit else ()
     past = snapshot.reader(repository, stack)
 
-    def host_path(path: bytes) -> bytes:
-        return (past if spec.matches(path) else present).host_path(path)
+    def host_path(path: bytes) -> bytes | None:
+        return (past if spec.matches(path) else present).find(path)
 
     return host_path
 

@@ -19,7 +19,7 @@ from envgit.porcelain.repository import Repository
 from envgit.sandbox.plan import JoinRoot, OverlayRoot, Plan, RunOptions, make_plan
 from envgit.sandbox.supervisor import Outcome
 from envgit.sandbox.supervisor import run as run_plan
-from envgit.store.running import Running
+from envgit.store.running import RunningRecord
 from envgit.store.worktree import State, Worktree, current_boot
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _run_in_worktree(
         info = {"command": command, "stack": list(state.stack), "changes": state.changes}
         with worktree.register(0, info) as record:
 
-            def mounted(pid: int, created: Sequence[bytes]) -> None:
+            def mounted(pid: int, created: Sequence[bytes] = ()) -> None:
                 record.update(pid=pid, mounted=True)
                 _note(repository, worktree, state, created)
                 release()
@@ -163,7 +163,7 @@ def _run_aside(
         if prepare is not None and not prepare(plan):
             return None
 
-        def mounted(pid: int, created: Sequence[bytes]) -> None:
+        def mounted(pid: int, created: Sequence[bytes] = ()) -> None:
             record.update(pid=pid)
 
         return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,))
@@ -172,7 +172,7 @@ def _run_aside(
 @contextmanager
 def _aside(
     repository: Repository, options: RunOptions, revision: str | None
-) -> Iterator[tuple[State, Running, tuple[str, ...]]]:
+) -> Iterator[tuple[State, RunningRecord, tuple[str, ...]]]:
     """A temporary change set on top of ``revision``, or of the worktree as it is now."""
     from envgit.porcelain import position
 

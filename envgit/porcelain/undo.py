@@ -134,7 +134,7 @@ def _reverse(
         operation.head[0] if operation.head else None,
         operation.before,
         verb=verb,
-        reason=f"{verb}: {operation.description}",
+        reason=f"{verb}: {operation.description.removeprefix('undo: ')}",
         source=operation,
         undoes=undoes,
         redoes=redoes,

@@ -78,9 +78,7 @@ def _whole(repository: Repository, layers: list[LayerUsage]) -> DiskUsage:
     every_layer = meter.measure_all(store.layer_path(name) for name in store.all_layers())
     spans = meter.measure(os.path.join(store.path, "spans"))
     changes = meter.measure(os.path.join(store.path, "changes"))
-    rest = [
-        meter.measure(os.path.join(store.path, name)) for name in ("trash", "tmp", "worktrees")
-    ]
+    rest = [meter.measure(os.path.join(store.path, name)) for name in ("trash", "tmp", "worktrees")]
     total = every_layer.plus(spans).plus(changes)
     for each in rest:
         total = total.plus(each)
