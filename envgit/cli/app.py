@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from envgit.cli.output import Output
+from envgit.cli.output import Output, is_terminal
 from envgit.errors import EnvgitError
 
 TYPE_CHECKING = False
@@ -45,6 +45,8 @@ class App:
         self._stdin = stdin
         self.stderr = stderr
         self.verb = ""
+        self.failure_status: int | None = None
+        """What to exit with when we fail ourselves, for verbs whose status is their command's."""
         self.out = Output(stdout, stderr, environ=environ, settings=lambda: self.settings)
 
     @property
@@ -54,16 +56,23 @@ class App:
             raise EnvgitError("standard input is closed")
         return self._stdin
 
+    @property
+    def stdin_is_terminal(self) -> bool:
+        """Whether a person types into stdin."""
+        return self._stdin is not None and is_terminal(self._stdin)
+
     @cached_property
     def repository(self) -> Repository:
         """The repository we are in. Raises NotARepository."""
         from envgit.porcelain.repository import Repository
 
-        repository = Repository.open(
-            ".", environ=self.environ, overrides=self.overrides, notify=self.out.note
+        return Repository.open(
+            ".",
+            environ=self.environ,
+            overrides=self.overrides,
+            notify=self.out.note,
+            command=self.command,
         )
-        repository.command = self.command
-        return repository
 
     @cached_property
     def settings(self) -> Settings:

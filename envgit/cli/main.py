@@ -58,7 +58,10 @@ def _fail(app: App, error: BaseException) -> int:
             app.out.close()
         except OSError:
             app.out.discard()
-    return errors.report(error, environ=app.environ, stderr=app.stderr)
+    status = errors.report(error, environ=app.environ, stderr=app.stderr)
+    if app.failure_status is not None and status in (1, 128):
+        return app.failure_status
+    return status
 
 
 def _silence_stdout() -> None:

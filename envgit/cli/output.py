@@ -117,12 +117,12 @@ class Output:
     @property
     def stdout_is_terminal(self) -> bool:
         """Whether a person reads stdout."""
-        return _is_terminal(self._stdout)
+        return is_terminal(self._stdout)
 
     @property
     def stderr_is_terminal(self) -> bool:
         """Whether a person reads stderr: progress is shown only then."""
-        return _is_terminal(self._stderr)
+        return is_terminal(self._stderr)
 
     # -- paging and colour -------------------------------------------------------------------
 
@@ -196,7 +196,8 @@ class Output:
         return quoting.quote(path, non_ascii=self._quote_all)
 
 
-def _is_terminal(stream: BinaryIO) -> bool:
+def is_terminal(stream: BinaryIO) -> bool:
+    """Whether the stream leads to a terminal."""
     try:
         return os.isatty(stream.fileno())
     except (OSError, ValueError):  # a closed stream, or a test's buffer without a descriptor

@@ -6,13 +6,19 @@ Nothing here may import pygit2, pyroute2 or rich: what `run -- true` costs is mo
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, section, value, verb
 from envgit.errors import EnvgitError
+
+if TYPE_CHECKING:
+    from envgit.porcelain.run import Plan, RunOptions
+
+OURS = 125  # what docker run, env and timeout exit with when the failure is their own
 
 _ENVIRONMENT = "Environment options"
 _SANDBOX = "Sandbox options"
@@ -124,18 +130,112 @@ def _run(
     *,
     at: str | None,
     shell: bool,
-    env: tuple[str, ...],
-    env_files: tuple[str, ...],
     messages: tuple[str, ...],
     wants_commit: bool,
     discard: bool,
+    dry_run: bool,
     **options: Any,
 ) -> int:
+    from envgit.porcelain import run as porcelain
+
+    app.failure_status = OURS
     throwing = "--rm" if discard else f"--at {at}" if at is not None else None
     if throwing and (messages or wants_commit):
         raise EnvgitError(f"{throwing} throws the changes away, so they cannot be committed")
-    variables = environment(env, env_files, app.environ)
-    raise NotImplementedError((argv, variables, options))
+    wanted = sandbox_options(app, **options)
+    if shell:
+        argv, wanted = _as_shell(app, wanted, at)
+    result = porcelain.run(
+        app.repository,
+        argv,
+        options=wanted,
+        message=_message(messages),
+        auto=wants_commit and not messages,
+        discard=discard,
+        revision=at,
+        prepare=_describe(app) if dry_run else None,
+    )
+    if result.commit is not None:
+        from envgit.cli import summary
+
+        # stdout belongs to the command, so what we have to say about the commit goes to stderr.
+        summary.write(app, result.commit, talk=True)
+        summary.warn_skipped(app, result.commit.skipped)
+    return result.exit_code
+
+
+def sandbox_options(
+    app: App,
+    *,
+    env: tuple[str, ...],
+    env_files: tuple[str, ...],
+    volumes: tuple[str, ...],
+    network: str | None,
+    tty: bool | None,
+    interactive: bool,
+    **options: Any,
+) -> RunOptions:
+    """The options as the sandbox takes them: variables read, host paths absolute, tty decided."""
+    from envgit.porcelain.run import RunOptions
+
+    if network not in (None, "host", "none"):
+        raise EnvgitError(f"unknown network '{network}'", hint="'host' and 'none' can be had")
+    if tty is None:
+        tty = app.out.stdout_is_terminal and app.stdin_is_terminal
+    return RunOptions(
+        env=tuple(environment(env, env_files, app.environ).items()),
+        volumes=tuple(_absolute(volume) for volume in volumes),
+        network=network or "",
+        tty=tty,
+        term=app.environ.get("TERM"),
+        **options,
+    )
+
+
+def _absolute(volume: str) -> str:
+    """A volume whose host side is absolute: relative to where we are, with ``~`` expanded."""
+    source, colon, rest = volume.partition(":")
+    if not colon or not source or not rest.startswith("/"):
+        raise EnvgitError(f"invalid volume '{volume}': it is not <src>:<dst>[:ro]")
+    return f"{os.path.abspath(os.path.expanduser(source))}:{rest}"
+
+
+def _message(messages: tuple[str, ...]) -> str | None:
+    return "\n\n".join(messages) if messages else None
+
+
+def _describe(app: App) -> Callable[[Plan], bool]:
+    def show(plan: Plan) -> bool:
+        app.out.line(plan.describe())
+        return False
+
+    return show
+
+
+def _as_shell(app: App, options: RunOptions, at: str | None) -> tuple[tuple[str, ...], RunOptions]:
+    """The user's shell as the command, and variables for a prompt that tells where it is."""
+    from envgit.porcelain.shell import login_shell, place
+
+    program = login_shell(app.repository, options.user, at)
+    if at is not None:
+        label = at
+    else:
+        here = place(app.repository)
+        label = f"{here.name}{'*' if here.dirty else ''}"
+    label = re.sub(r"[^\w*./@{}^~+-]", "?", label)
+    given = {name for name, _ in options.env}
+    prompt = tuple(pair for pair in _prompt(label) if pair[0] not in given)
+    return (program,), options._replace(env=(*prompt, *options.env), entrypoint="")
+
+
+def _prompt(label: str) -> tuple[tuple[str, str], ...]:
+    """PS1 for a plain sh. bash sets its own from its start-up files, so there the label is put
+    before that, once, by the first PROMPT_COMMAND, which then removes itself."""
+    return (
+        ("PS1", f"({label}) $ "),
+        ("ENVGIT_PLACE", label),
+        ("PROMPT_COMMAND", f'PS1="({label}) ${{PS1#"({label}) "}}"; unset PROMPT_COMMAND'),
+    )
 
 
 def environment(

@@ -17,22 +17,33 @@ if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.layers.scan import Skipped
     from envgit.porcelain.commit import CommitResult
+    from envgit.porcelain.repository import Repository
 
 
-def write(app: App, result: CommitResult, *, dated: bool = False, talk: bool = False) -> None:
-    """Print ``[main 8a0551b] subject`` and what changed; ``talk`` puts it on stderr."""
-    for line in lines(app, result, dated=dated):
+def write(
+    app: App,
+    result: CommitResult,
+    *,
+    dated: bool = False,
+    talk: bool = False,
+    repository: Repository | None = None,
+) -> None:
+    """Print ``[main 8a0551b] subject`` and what changed; ``talk`` puts it on stderr.
+
+    ``repository`` is that of the commit when we do not stand in it (``init lab``).
+    """
+    for line in lines(repository or app.repository, result, dated=dated):
         if talk:
             app.out.note(line)
         else:
             app.out.line(line)
 
 
-def lines(app: App, result: CommitResult, *, dated: bool) -> list[str]:
+def lines(repository: Repository, result: CommitResult, *, dated: bool) -> list[str]:
     """The summary as git prints it after a commit."""
     where = result.branch or "detached HEAD"
     root = " (root-commit)" if result.root else ""
-    found = [f"[{where}{root} {app.repository.git.abbrev(result.commit)}] {result.subject}"]
+    found = [f"[{where}{root} {repository.git.abbrev(result.commit)}] {result.subject}"]
     author, committer = result.author, result.committer
     if (author.name, author.email) != (committer.name, committer.email):
         found.append(f" Author: {author.name} <{author.email}>")
