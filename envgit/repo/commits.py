@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, LayerId, TreeId
 from envgit.repo.signature import Signature
+from envgit.repo.traversal import Point
 
 ROOTFS = b"rootfs"
 LAYER = b"layer"
+_TIME = re.compile(rb"^(author|committer) .*> (\d+) ", re.MULTILINE)
 NO_TREE = TreeId("")
 NO_LAYER = LayerId("")
 
@@ -121,16 +124,21 @@ def parse_commit(oid: str, data: bytes) -> Commit:
     )
 
 
-def parse_links(data: bytes) -> tuple[tuple[str, ...], int]:
-    """(parents, committer's time) of a raw commit, without looking at the rest."""
-    parents: list[str] = []
+def parse_point(oid: CommitId, data: bytes) -> Point:
+    """What a walk needs of a raw commit, without looking at the rest."""
+    parents: list[CommitId] = []
     at = data.find(b"\n") + 1
     while data.startswith(b"parent ", at):
-        parents.append(data[at + 7 : at + 47].decode())
+        parents.append(CommitId(data[at + 7 : at + 47].decode()))
         at += 48
-    at = data.find(b"\ncommitter ", at)
-    line = data[at + 11 : data.find(b"\n", at + 1)]
-    return tuple(parents), Signature.parse(line).time
+    author = _TIME.search(data, at)
+    committer = _TIME.search(data, author.end()) if author else None
+    return Point(
+        oid,
+        tuple(parents),
+        int(committer[2]) if committer else 0,
+        int(author[2]) if author else 0,
+    )
 
 
 def parse_tag(oid: str, data: bytes) -> Tag:

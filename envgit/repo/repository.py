@@ -24,7 +24,7 @@ from envgit.repo.commits import (
     NotAnEnvironment,
     Tag,
     parse_commit,
-    parse_links,
+    parse_point,
     parse_tag,
 )
 from envgit.repo.metadata import FILE_NAME, Metadata
@@ -33,6 +33,7 @@ from envgit.repo.reflog import ReflogEntry
 from envgit.repo.refnames import is_ref_name
 from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
+from envgit.repo.traversal import Point
 from envgit.repo.trees import RawTree, TreeDirectory, TreeError, parse_tree, read_node
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class GitRepository:
         self.path = os.path.abspath(path)
         self._refs = Refs(self.path)
         self._commits: dict[str, Commit] = {}
-        self._links: dict[str, tuple[tuple[str, ...], int]] = {}
+        self._points: dict[str, Point] = {}
 
     @classmethod
     def open(cls, path: str) -> GitRepository:
@@ -231,14 +232,14 @@ class GitRepository:
 
     # -- history --------------------------------------------------------------------------------
 
-    def links(self, oid: str) -> tuple[tuple[str, ...], int]:
-        """(parents, committer's time) of a commit: all that a walk needs, read cheaply."""
-        known = self._links.get(oid)
+    def point(self, oid: CommitId) -> Point:
+        """A commit as walks see it, read cheaply and kept: its parents and times."""
+        known = self._points.get(oid)
         if known is None:
             kind, data = self.read(oid)
             if kind != "commit":
                 raise ObjectMissing(f"object {oid} is a {kind}, not a commit")
-            known = self._links[oid] = parse_links(data)
+            known = self._points[oid] = parse_point(oid, data)
         return known
 
     def resolve(self, spec: str) -> CommitId:

@@ -407,10 +407,10 @@ def _take(repository: GitRepository, oid: str, step: str, spec: str) -> str:
 
 
 def _parent(repository: GitRepository, commit: str, number: int, spec: str) -> CommitId:
-    parents = repository.links(commit)[0]
+    parents = repository.point(CommitId(commit)).parents
     if number > len(parents):
         raise UnknownRevision(spec)
-    return CommitId(parents[number - 1])
+    return parents[number - 1]
 
 
 def _peel_to(repository: GitRepository, oid: str, wanted: str, spec: str) -> str:
