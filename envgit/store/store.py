@@ -240,13 +240,14 @@ class Store:
         """
         work = os.path.join(self.changes_path(changes), "work")
         with explained("prepare the work directory", work):
-            try:
-                os.rmdir(work + "/work/incompat/volatile")
-                os.rmdir(work + "/work/incompat")
-            except FileNotFoundError:
-                pass
-            except OSError:
-                self.trash(work)
+            for leaf in ("/work/incompat/volatile", "/work/incompat"):
+                try:
+                    os.rmdir(work + leaf)
+                except FileNotFoundError:
+                    continue
+                except OSError:  # something of a later kernel's: start with a new directory
+                    self.trash(work)
+                    break
             if not os.path.isdir(work):
                 os.mkdir(work, 0o700)
         return work

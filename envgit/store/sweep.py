@@ -62,7 +62,8 @@ class Sweep(NamedTuple):
 def in_use(store: Store, *, given_up: Collection[WorktreeId] = ()) -> InUse:
     """What must stay because somebody works with it now.
 
-    Of the worktrees in ``given_up`` only what runs in them counts. Raises StateError when a worktree's state or journal cannot be read: then nothing can be told.
+    Of the worktrees in ``given_up`` only what runs in them counts. Raises StateError when a
+    worktree's state or journal is missing or damaged: then nothing can be told.
     """
     directories: set[str] = set()
     changes: set[ChangesId] = set()
@@ -75,7 +76,7 @@ def in_use(store: Store, *, given_up: Collection[WorktreeId] = ()) -> InUse:
             changes.add(running.info.get("changes", ""))
         if name in given_up and name not in busy:
             continue
-        states = [worktree.state()] if worktree.exists() else []
+        states = [worktree.state()]
         record = worktree.journal.read()
         if record is not None:
             states += [record.state] if record.state is not None else []
