@@ -51,13 +51,17 @@ def lines(repository: Repository, result: CommitResult, *, dated: bool) -> list[
         from envgit.cli.dates import DateStyle
 
         found.append(f" Date: {DateStyle().show(author.time, author.offset)}")
-    if result.changes:
-        found.append(count(result.changes))
+    counted = count(result.changes)
+    if counted:
+        found.append(counted)
     return found
 
 
 def count(changes: Sequence[Change]) -> str:
-    """One line: how many paths changed, were added and deleted, and the bytes of what is new."""
+    """One line: how many paths changed, were added and deleted, and the bytes of what is new;
+    "" when nothing changed."""
+    # The root itself is no file that anybody added.
+    changes = [change for change in changes if change.path or change.old is not None]
     added = sum(1 for change in changes if change.old is None)
     deleted = sum(1 for change in changes if change.new is None)
     size = sum(
@@ -66,6 +70,8 @@ def count(changes: Sequence[Change]) -> str:
         if change.new is not None and (change.old is None or change.old.sha256 != change.new.sha256)
     )
     total = len(changes)
+    if not total:
+        return ""
     text = f" {total} file{'s' if total != 1 else ''} changed"
     if added:
         text += f", {added} added"
