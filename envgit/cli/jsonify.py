@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes results as JSON for `--json`: one shape for every verb, stable for scripts.
 
-Frozen dataclasses become objects with their fields' names, enumerations their values. Bytes (paths)
-become text; bytes that are not UTF-8 become lone surrogates ``\\udcXX`` as Python's
-``surrogateescape`` does, which survives a round trip.
+Frozen dataclasses and named tuples become objects with their fields' names, enumerations their
+values. Bytes (paths) become text; bytes that are not UTF-8 become lone surrogates ``\\udcXX`` as
+Python's ``surrogateescape`` does, which survives a round trip.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def plain(value: object) -> object:
     fields = getattr(value, "__dataclass_fields__", None)
     if fields is not None:
         return {name: plain(getattr(value, name)) for name in fields if not name.startswith("_")}
+    if hasattr(value, "_asdict"):  # a NamedTuple means its names, too
+        value = value._asdict()
     if isinstance(value, dict):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
