@@ -102,7 +102,7 @@ for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_
     PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_DEFAULT_TIMEOUT; do
     value=$(printenv "$name" || true)
     if [ -n "$value" ]; then
-        tour "envgit config --add run.env '$name=$value'"
+        tour "envgit config --add run.env $name"
     fi
 done
 for bundle in "${PIP_CERT:-}" "${SSL_CERT_FILE:-}" "${REQUESTS_CA_BUNDLE:-}" "${CURL_CA_BUNDLE:-}"; do
