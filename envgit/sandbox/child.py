@@ -39,12 +39,12 @@ class Wiring(NamedTuple):
     kept: tuple[int, ...]
 
 
-def main(plan: Plan, wiring: Wiring, seccomp: bytes) -> NoReturn:
-    """The life of PID 1. ``seccomp`` is the filter to install, b"" for none."""
+def main(plan: Plan, wiring: Wiring, filters: tuple[bytes, ...]) -> NoReturn:
+    """The life of PID 1. ``filters`` are the seccomp programs to install, in order."""
     gc.disable()  # a file object of the caller's that is collected here would close a number reused
     status = 1
     try:
-        status = _life(plan, wiring, seccomp)
+        status = _life(plan, wiring, filters)
     except SandboxError as error:
         channel.send(wiring.status, channel.FAILED, encode(error))
     except BaseException as error:
@@ -54,7 +54,7 @@ def main(plan: Plan, wiring: Wiring, seccomp: bytes) -> NoReturn:
         os._exit(status)
 
 
-def _life(plan: Plan, wiring: Wiring, seccomp: bytes) -> int:
+def _life(plan: Plan, wiring: Wiring, filters: tuple[bytes, ...]) -> int:
     _close_others(wiring)
     _die_with_parent(wiring.orders)
     _forget_command_line()
@@ -63,16 +63,12 @@ def _life(plan: Plan, wiring: Wiring, seccomp: bytes) -> int:
     channel.send(wiring.status, channel.MOUNTED, b"".join(p + b"\0" for p in targets.created))
     user = users.find(plan.user, users.read("/etc/passwd"), users.read("/etc/group"))
     slave = _take_terminal(wiring.terminal, user.uid) if plan.tty else -1
-    if seccomp:
-        try:
-            syscalls.set_seccomp_filter(seccomp)
-        except OSError as error:
-            raise explain(error, "installing the seccomp filter") from error
+    _install(filters)
     pid = os.fork()
     if pid == 0:
         command.main(plan, user, wiring.status, slave)
     _own_group(pid, slave)
-    _let_go(slave)
+    _let_go()
     return _reap(pid, wiring)
 
 
@@ -186,6 +182,16 @@ def _take_terminal(terminal: int, uid: int) -> int:
     return slave
 
 
+def _install(filters: tuple[bytes, ...]) -> None:
+    # In PID 1, while it has CAP_SYS_ADMIN: no need for no_new_privs, which would break sudo and
+    # ping inside; and PID 1 itself is confined as the command is.
+    try:
+        for program in filters:
+            syscalls.set_seccomp_filter(program)
+    except OSError as error:
+        raise explain(error, "installing the system call filter") from error
+
+
 def _own_group(pid: int, slave: int) -> None:
     # Both sides do this, so that it has happened for whichever goes on first (setpgid(2)).
     try:
@@ -196,14 +202,13 @@ def _own_group(pid: int, slave: int) -> None:
         pass  # it has executed its program, and did it itself before; or it is gone already
 
 
-def _let_go(slave: int) -> None:
-    # A pipe is at its end when the command closes it, not when PID 1 ends.
+def _let_go() -> None:
+    # A pipe is at its end when the command closes it, not when PID 1 ends. The terminal, PID 1
+    # keeps open: a terminal that all programs have let go of for a moment would be hung up.
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
-    if slave >= 0:
-        os.close(slave)
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     # All that PID 1 still does with privilege is to signal processes of any user.
     kill = capabilities.mask(("KILL",))

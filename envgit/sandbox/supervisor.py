@@ -14,11 +14,15 @@ import os
 import select
 import signal
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from envgit.sandbox import channel, child, syscalls
+from envgit.sandbox import channel, child, seccomp, syscalls
 from envgit.sandbox.failure import SandboxError, decode, explain
+from envgit.sandbox.mounts import Filesystem
 from envgit.sandbox.plan import Plan
+
+if TYPE_CHECKING:
+    from envgit.sandbox.terminal import Terminal
 
 _FORWARDED = (
     signal.SIGHUP,
@@ -60,21 +64,47 @@ def run(
     PID 1, and in nothing else, until the environment has ended. ``warn`` is told, before the
     command starts, what protection is missing. Raises ``SandboxError`` and its subclasses.
     """
-    program = b""
+    programs = _filters(plan, warn)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_blocked_signals())
         status_read, status_write = stack.enter_context(_pipe())
         orders_read, orders_write = stack.enter_context(_pipe())
-        wiring = child.Wiring(status_write.number, orders_read.number, -1, -1, tuple(inherit_fds))
-        pid = _start(plan, wiring, program)
+        terminal = stack.enter_context(_terminal(plan)) if plan.tty else None
+        wiring = child.Wiring(
+            status=status_write.number,
+            orders=orders_read.number,
+            terminal=terminal.master if terminal else -1,
+            devpts=terminal.devpts if terminal else -1,
+            kept=tuple(inherit_fds),
+        )
+        pid = _start(plan, wiring, programs)
         status_write.close()
         orders_read.close()
-        watch = _Watch(pid, status_read.number, orders_write.number, on_mounted)
+        watch = _Watch(pid, status_read.number, orders_write.number, on_mounted, terminal)
         try:
             watch.loop()
         finally:
             watch.end()
         return watch.outcome()
+
+
+def _filters(plan: Plan, warn: Callable[[str], None]) -> tuple[bytes, ...]:
+    if not plan.seccomp:
+        return ()
+    filters = seccomp.load(plan.capabilities, plan.seccomp_cache)
+    if filters.missing:
+        warn(f"the command runs without a system call filter: {filters.missing}")
+    return filters.programs
+
+
+def _terminal(plan: Plan) -> Terminal:
+    from envgit.sandbox.terminal import Terminal  # termios: 0.4 ms that a pipe need not pay
+
+    devpts = next(m for m in plan.mounts if isinstance(m, Filesystem) and m.fstype == "devpts")
+    try:
+        return Terminal(devpts, interactive=plan.interactive)
+    except OSError as error:
+        raise explain(error, "making a terminal") from error
 
 
 class _End:
@@ -118,7 +148,7 @@ def _blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(plan: Plan, wiring: child.Wiring, program: bytes) -> int:
+def _start(plan: Plan, wiring: child.Wiring, programs: tuple[bytes, ...]) -> int:
     ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
         try:
@@ -128,7 +158,7 @@ def _start(plan: Plan, wiring: child.Wiring, program: bytes) -> int:
         try:
             pid = os.fork()
             if pid == 0:
-                child.main(plan, wiring, program)
+                child.main(plan, wiring, programs)
             return pid
         finally:
             # unshare(2) meant the children of this thread, and only one of them was meant.
@@ -138,15 +168,21 @@ def _start(plan: Plan, wiring: child.Wiring, program: bytes) -> int:
 
 
 class _Watch:
-    """The loop of the parent: messages from PID 1, signals from the host."""
+    """The loop of the parent: messages from PID 1, signals from the host, bytes of the terminal."""
 
     def __init__(
-        self, pid: int, status: int, orders: int, on_mounted: Callable[[int], None]
+        self,
+        pid: int,
+        status: int,
+        orders: int,
+        on_mounted: Callable[[int], None],
+        terminal: Terminal | None,
     ) -> None:
         self._pid = pid
         self._inbox = channel.Inbox(status)
         self._orders = orders
         self._on_mounted = on_mounted
+        self._terminal = terminal
         self._created: tuple[bytes, ...] = ()
         self._failure: SandboxError | None = None
         self._status: int | None = None
@@ -154,16 +190,15 @@ class _Watch:
     def loop(self) -> None:
         signals = syscalls.signalfd(sum(1 << (number - 1) for number in _FORWARDED))
         try:
-            poll = select.poll()
-            poll.register(signals, select.POLLIN)
-            poll.register(self._inbox.fd, select.POLLIN)
             while self._inbox.open:
-                for fd, _ in poll.poll():
+                for fd, events in self._wait(signals):
                     if fd == signals:
                         self._forward(signals)
-                    else:
+                    elif fd == self._inbox.fd:
                         for message in self._inbox.receive():
                             self._handle(message)
+                    else:
+                        self._move(fd, events)
         finally:
             os.close(signals)
 
@@ -172,6 +207,26 @@ class _Watch:
         if self._inbox.open:
             os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+        if self._terminal:
+            with contextlib.suppress(BrokenPipeError):
+                self._terminal.drain()
+
+    def _wait(self, signals: int) -> list[tuple[int, int]]:
+        poll = select.poll()
+        poll.register(signals, select.POLLIN)
+        poll.register(self._inbox.fd, select.POLLIN)
+        if self._terminal:
+            for fd, events in self._terminal.interests().items():
+                poll.register(fd, events)
+        return poll.poll()
+
+    def _move(self, fd: int, events: int) -> None:
+        assert self._terminal is not None
+        try:
+            self._terminal.handle(fd, events)
+        except BrokenPipeError:
+            # Nobody looks any more: for the command, its terminal has been closed.
+            channel.order(self._orders, signal.SIGHUP, group=True)
 
     def outcome(self) -> Outcome:
         if self._failure is not None:
@@ -203,13 +258,20 @@ class _Watch:
         info = os.read(signals, _SIGINFO)
         number = int.from_bytes(info[:4], "little")
         code = int.from_bytes(info[8:12], "little")
-        if number != signal.SIGWINCH:
+        if number == signal.SIGWINCH and self._terminal:
+            self._terminal.resize()
+        else:
             channel.order(self._orders, number, group=code == _SI_KERNEL)
 
     def _stop_too(self, number: int) -> None:
         if number not in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             return
+        if self._terminal:
+            self._terminal.leave_raw()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTSTP,))
         os.kill(0, signal.SIGTSTP)  # and here we stand until the shell says fg
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTSTP,))
+        if self._terminal:
+            self._terminal.enter_raw()
+            self._terminal.resize()
         channel.order(self._orders, signal.SIGCONT, group=True)
