@@ -29,6 +29,7 @@ from envgit.fs import crashpoint, durable
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
 KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 
+_OFS_DELTA = 6
 _HEADER = 12
 _TRAILER = 20
 _INDEX_MAGIC = b"\xfftOc\0\0\0\2"
@@ -87,25 +88,49 @@ class PackWriter:
         return self._offset
 
     def add(self, binary_id: bytes, kind: int, data: bytes) -> int:
-        """Append an object; returns its offset (for read_back)."""
-        size = len(data)
-        first = (kind << 4) | (size & 15)
-        size >>= 4
-        if not size:
-            header = bytes((first,))
-        else:
-            parts = bytearray((first | 0x80,))
-            while size > 0x7F:
-                parts.append(0x80 | (size & 0x7F))
-                size >>= 7
-            parts.append(size)
-            header = bytes(parts)
-        entry = header + self._deflate(data)
+        """Append an object; returns its offset."""
+        return self._append(binary_id, _entry_header(kind, len(data)) + self._deflate(data))
+
+    def add_delta(self, binary_id: bytes, base: int, delta: bytes) -> int:
+        """Append an object as a delta against the one at offset ``base``; returns its offset."""
+        distance = self._offset - base
+        parts = [distance & 0x7F]
+        while distance := distance >> 7:
+            distance -= 1
+            parts.append(0x80 | (distance & 0x7F))
+        header = _entry_header(_OFS_DELTA, len(delta)) + bytes(reversed(parts))
+        return self._append(binary_id, header + self._deflate(delta))
+
+    def _append(self, binary_id: bytes, entry: bytes) -> int:
         offset = self._offset
         self._file.write(entry)
         self._entries.append((binary_id, zlib.crc32(entry), offset))
         self._offset = offset + len(entry)
         return offset
+
+    def copy_pack(self, path: str, entries: Sequence[tuple[bytes, int, int]]) -> None:
+        """Append every object of another pack as it is; ``entries`` are its index's, all of them.
+
+        Deltas stay valid, for they count backwards within the copied bytes. Raises PackError when
+        the other pack's checksum does not match its bytes.
+        """
+        shift = self._offset - _HEADER
+        digest = sha1(usedforsecurity=False)
+        with open(path, "rb", buffering=0) as source:
+            left = os.fstat(source.fileno()).st_size - _TRAILER
+            header = source.read(_HEADER)
+            if header != _pack_header(len(entries)):
+                raise PackError(f"pack and index do not belong together: {path}")
+            digest.update(header)
+            left -= _HEADER
+            while left > 0 and (block := source.read(min(left, _BUFFER))):
+                digest.update(block)
+                self._file.write(block)
+                left -= len(block)
+                self._offset += len(block)
+            if left or source.read(_TRAILER) != digest.digest():
+                raise PackError(f"corrupt pack: {path}", hint="envgit fsck says what is lost")
+        self._entries += [(oid, check, offset + shift) for oid, check, offset in entries]
 
     def read_back(self, offset: int) -> tuple[int, bytes]:
         """The object at an offset that add() returned: (kind, data)."""
@@ -312,6 +337,19 @@ def index_paths(directory: str) -> list[str]:
         for name in names
         if name.startswith("pack-") and name.endswith(".idx") and name[:-4] + ".pack" in names
     )
+
+
+def _entry_header(kind: int, size: int) -> bytes:
+    """The type and size in front of a packed object."""
+    byte = (kind << 4) | (size & 15)
+    size >>= 4
+    parts = bytearray()
+    while size:
+        parts.append(byte | 0x80)
+        byte = size & 0x7F
+        size >>= 7
+    parts.append(byte)
+    return bytes(parts)
 
 
 def _pack_header(count: int) -> bytes:
