@@ -130,6 +130,16 @@ class Repository:
         A project folder that was moved takes its worktree along; one that was copied gets a new
         worktree at HEAD, since two folders cannot share uncommitted changes.
         """
+        worktree = self.named_worktree()
+        owner = worktree.state().repository
+        if owner != self.path:
+            from envgit.porcelain.relocate import relocate
+
+            worktree = relocate(self, worktree)
+        return worktree
+
+    def named_worktree(self) -> Worktree:
+        """The worktree that the settings name, whether or not its state can be read."""
         from envgit.store.worktree import Worktree
 
         name = self.settings.get("envgit.worktree")
@@ -138,13 +148,7 @@ class Repository:
                 f"{self.path} names no worktree",
                 hint="set envgit.worktree in its config, or make the environment again with init",
             )
-        worktree = Worktree(self.store, _worktree_id(name))
-        owner = worktree.state().repository
-        if owner != self.path:
-            from envgit.porcelain.relocate import relocate
-
-            worktree = relocate(self, worktree)
-        return worktree
+        return Worktree(self.store, _worktree_id(name))
 
     # -- locks ------------------------------------------------------------------------------
 
