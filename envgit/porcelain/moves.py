@@ -182,7 +182,7 @@ def rollback(
             raise Refused("there is nothing to roll back to: no commit yet")
         if revision is None and count is None:
             current = snapshot.describe(repository)
-            revision = "HEAD" if current.changes or current.dirty else "HEAD~1"
+            revision = "HEAD" if current.changes else "HEAD~1"
         elif count is not None:
             revision = f"HEAD~{count}"
         assert revision is not None  # one of the branches above set it
@@ -312,7 +312,7 @@ def _next_state(
     if not keep or not _dirty(repository):
         return (), position.at_commit(repository, state, commit)
     current = snapshot.describe(repository)
-    if not current.changes and not current.dirty:
+    if not current.changes:
         return (), position.at_commit(repository, state, commit)
     check_no_overlap(repository, current, commit)
     layering.settle_changes(current)

@@ -145,6 +145,7 @@ def replay(repository: Repository) -> None:
     for changes in record.discards:
         store.delete_changes(changes)
     worktree.journal.clear()
+    store.empty_trash()
     crashpoint.reach("publish:cleared")
 
 

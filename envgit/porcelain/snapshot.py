@@ -94,22 +94,13 @@ def stable(repository: Repository, *, allow_unflushed: bool = False) -> Iterator
 def check_flushed(repository: Repository) -> None:
     """Raise IncompleteChanges when changes were made under an earlier boot and never flushed."""
     worktree = repository.worktree
-    state = worktree.state()
-    if state.boot_id is None or state.boot_id == boot_id():
-        return
-    if not worktree.is_dirty_quick():
+    if not worktree.maybe_incomplete(worktree.state()):
         return
     raise IncompleteChanges(
         "the machine went down before the uncommitted changes were flushed; they may be incomplete",
         hint="look at them with 'envgit status', then drop them with 'envgit rollback' or keep"
         " them with 'envgit commit --allow-unflushed'",
     )
-
-
-def boot_id() -> str:
-    """The kernel's id of this boot (random(4), /proc/sys/kernel/random/boot_id)."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
 
 
 def reader(repository: Repository, stack: tuple[str, ...], upper: str | None = None) -> Overlay:

@@ -8,8 +8,9 @@ are, by pointing at them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
 from envgit.layers.ids import OperationId
@@ -25,6 +26,9 @@ from envgit.repo.operations import (
     undo_target,
 )
 from envgit.repo.refs import HeadUpdate, RefUpdate
+
+if TYPE_CHECKING:
+    from envgit.store.worktree import State
 
 
 class NothingToUndo(Refused):
@@ -171,6 +175,8 @@ def _go(
     head_update = None
     if head is not None and head != present:
         head_update = HeadUpdate(present, head, reason)
+    if next_state is None:
+        next_state = _with_config(repository, state, refs, head or present)
     writer = git.writer()
     if source is not None:
         restore_tags(git, writer, source)
@@ -189,3 +195,14 @@ def _go(
             redoes=redoes,
         ),
     )
+
+
+def _with_config(
+    repository: Repository, state: State, refs: dict[str, str | None], head: str
+) -> State | None:
+    """The state with the run configuration of the commit that HEAD will be at, if that differs."""
+    git = repository.git
+    name = head.removeprefix("ref: ")
+    commit = head if name == head else refs.get(name, git.ref(name))
+    config = dict(git.metadata(commit).config) if commit else state.config
+    return replace(state, config=config) if config != state.config else None
