@@ -18,10 +18,10 @@ from envgit.cli.dates import DateStyle
 from envgit.cli.stat import mode_of, shown
 
 if TYPE_CHECKING:
-    from envgit.cli.pretty import Palette
+    from envgit.cli.entries import Palette
     from envgit.layers.entry import Entry
     from envgit.layers.renames import FileChange
-    from envgit.porcelain.difference import Hunk, TextDiff
+    from envgit.porcelain.difference import Hunk, TextPatch
 
 Quote = Callable[[bytes], str]
 NOTHING = "0000000"
@@ -47,7 +47,7 @@ def identify(entry: Entry | None, *, full: bool = False) -> str:
 
 
 def write(
-    change: FileChange, text: Callable[[FileChange], TextDiff | None], style: Style
+    change: FileChange, text: Callable[[FileChange], TextPatch | None], style: Style
 ) -> Iterator[str]:
     """The lines of one change, each with its newline; ``text`` gives None for binary content."""
     if change.status == "T":
@@ -63,8 +63,7 @@ def write(
         return f"{meta}{line}{reset}\n"
 
     yield header(f"diff --git {style.quote(old_name)} {style.quote(new_name)}")
-    for line in _extended(change, style):
-        yield header(line)
+    yield from map(header, _extended(change, style))
     if change.same_content or change.is_directory:
         return
     found = text(change)
@@ -129,9 +128,9 @@ def _metadata(old: Entry, new: Entry) -> Iterator[str]:
     if old.rdev != new.rdev:
         pairs.append(("device", "{}:{}".format(*old.rdev), "{}:{}".format(*new.rdev)))
     before, after = dict(old.xattrs), dict(new.xattrs)
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            pairs.append(("xattr", _xattr(name, before.get(name)), _xattr(name, after.get(name))))
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            pairs.append(("xattr", _xattr(key, before.get(key)), _xattr(key, after.get(key))))
     content = (old.sha256, old.target) != (new.sha256, new.target)
     if not pairs and not content and old.hardlinks != new.hardlinks:
         pairs.append(("links", _links(old), _links(new)))
@@ -158,13 +157,13 @@ def _hunk(hunk: Hunk, palette: Palette) -> Iterator[str]:
     where = f"@@ -{_span(hunk.old_start, hunk.old_lines)} "
     where += f"+{_span(hunk.new_start, hunk.new_lines)} @@"
     line = f"{palette.escape('diff.frag')}{where}{reset}"
-    if hunk.heading:
+    if hunk.section:
         context = palette.escape("diff.context")
-        heading = _text(hunk.heading)
-        line += f"{context} {reset}{palette.escape('diff.func')}{heading}{reset}"
+        section = _text(hunk.section)
+        line += f"{context} {reset}{palette.escape('diff.func')}{section}{reset}"
     yield line + "\n"
-    for sign, content in hunk.lines:
-        yield from _line(sign, content, palette)
+    for one in hunk.lines:
+        yield from _line(one.origin, one.text, palette)
 
 
 def _span(start: int, lines: int) -> str:

@@ -8,159 +8,23 @@ Not taken: notes (``%N`` is empty), signatures (``%G?`` is always ``N``), ``%(de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from envgit.cli import trailers, wrap
-from envgit.cli.dates import DateStyle, zone
+from envgit.cli.entries import (
+    Surroundings,
+    body_of,
+    decorate,
+    sanitize,
+    selector,
+    subject_of,
+)
+from envgit.cli.padding import Padding
 
-
-class Person(Protocol):
-    """Who and when: the ``Signature`` of the git side."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def email(self) -> str: ...
-    @property
-    def time(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-
-
-class ReflogStep(Protocol):
-    """One line of a reflog, as ``-g`` walks it."""
-
-    @property
-    def ref(self) -> str: ...
-    @property
-    def index(self) -> int: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def who(self) -> Person: ...
-
-
-class Entry(Protocol):
-    """A commit as the log shows it; ``parents`` are those shown, ``mark`` its sign or nothing."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def tree(self) -> str: ...
-    @property
-    def parents(self) -> Sequence[str]: ...
-    @property
-    def author(self) -> Person: ...
-    @property
-    def committer(self) -> Person: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def mark(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def reflog(self) -> ReflogStep | None: ...
-
-
-class Palette(Protocol):
-    """The colours: ``escape`` of a slot, ``literal`` of git's words; all "" when plain."""
-
-    @property
-    def colour(self) -> bool: ...
-    @property
-    def reset(self) -> str: ...
-    def escape(self, slot: str) -> str: ...
-    def literal(self, words: str) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a format needs to know beyond the commit.
-
-    ``abbrev`` shortens an id; ``decorations`` gives a commit's names as (slot, text) pairs, the
-    text with ``HEAD -> main`` already joined as a pair of pairs.
-    """
-
-    palette: Palette
-    dates: DateStyle
-    abbrev: Callable[[str], str]
-    decorations: Callable[[str], Sequence[Decoration]]
-    selector_dates: bool = False
-    columns: int = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Decoration:
-    """A name of a commit: ``kind`` is head, branch, remotebranch, tag or stash.
-
-    ``points`` is the branch that HEAD names (``HEAD -> main``).
-    """
-
-    kind: str
-    name: str
-    points: str = ""
-
-
-def subject_of(message: str) -> str:
-    """The first paragraph as one line (``%s``)."""
-    return " ".join(_first_paragraph(message)[0])
-
-
-def body_of(message: str) -> str:
-    """What follows the first paragraph (``%b``)."""
-    return _first_paragraph(message)[1]
-
-
-def _first_paragraph(message: str) -> tuple[list[str], str]:
-    lines = message.split("\n")
-    at = _skip_blank(lines, 0)
-    subject: list[str] = []
-    while at < len(lines) and lines[at].strip():
-        subject.append(lines[at].rstrip())
-        at += 1
-    return subject, "\n".join(lines[_skip_blank(lines, at) :])
-
-
-def _skip_blank(lines: list[str], at: int) -> int:
-    while at < len(lines) and not lines[at].strip():
-        at += 1
-    return at
-
-
-def sanitize(subject: str) -> str:
-    """A subject that serves as a file name (``%f``)."""
-    text = re.sub(r"[^A-Za-z0-9._]+", "-", subject)
-    text = re.sub(r"\.+", ".", text)
-    return text.strip("-").rstrip(".-")
-
-
-def decorate(
-    names: Sequence[Decoration], palette: Palette, *, color: bool, parts: tuple[str, str, str]
-) -> str:
-    """The names of a commit between ``parts`` (prefix, separator, suffix), coloured as git does."""
-    if not names:
-        return ""
-
-    def escape(slot: str) -> str:
-        return palette.escape(slot) if color else ""
-
-    commit = escape("diff.commit")
-    reset = palette.reset if color else ""
-    prefix, separator, suffix = parts
-    out: list[str] = []
-    lead = prefix
-    for name in names:
-        out += (commit, lead, reset, escape(f"decorate.{name.kind}"))
-        out.append(f"tag: {name.name}" if name.kind == "tag" else name.name)
-        if name.points:
-            out += (" -> ", reset, escape("decorate.branch"), name.points)
-        out.append(reset)
-        lead = separator
-    out += (commit, suffix, reset)
-    return "".join(out)
+if TYPE_CHECKING:
+    from envgit.porcelain.history import LogEntry, ReflogStep, Signature
 
 
 class State:
@@ -168,7 +32,7 @@ class State:
 
     __slots__ = ("around", "auto", "entry", "out", "padding", "wrapping")
 
-    def __init__(self, entry: Entry, around: Surroundings) -> None:
+    def __init__(self, entry: LogEntry, around: Surroundings) -> None:
         self.entry = entry
         self.around = around
         self.out = ""
@@ -193,56 +57,6 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Padding:
-    """``%<(N)`` and its kin: flush ``left``, ``right``, ``steal`` or ``both``, N columns.
-
-    ``until`` means that N counts from the start of the line. ``cut``: trunc, ltrunc, mtrunc or "".
-    """
-
-    flush: str
-    columns: int
-    until: bool
-    cut: str
-
-    def apply(self, out: str, text: str) -> str:
-        """``out`` with ``text`` padded or cut behind it."""
-        room = self.columns
-        if self.until:
-            room -= wrap.width(out[out.rfind("\n") + 1 :])
-        flush = self.flush
-        size = wrap.width(text)
-        if flush == "steal":
-            flush = "right"
-            out, text, room = _steal(out, text, room, size)
-        if size > room:
-            return out + self._cut(text, size, room)
-        spare = room - size
-        before = {"left": 0, "right": spare, "both": spare // 2}[flush]
-        return out + " " * before + text + " " * (spare - before)
-
-    def _cut(self, text: str, size: int, room: int) -> str:
-        if not self.cut:
-            return text
-        at = {"trunc": room - 2, "ltrunc": 0, "mtrunc": room // 2 - 1}[self.cut]
-        return wrap.replace_columns(text, at, size - (room - 2), "..")
-
-
-def _steal(out: str, text: str, room: int, size: int) -> tuple[str, str, int]:
-    """``%>>``: take spaces on the left when the text is too long; colours there stay in force."""
-    while size > room and len(out) > 1:
-        if out.endswith(" "):
-            out = out[:-1]
-            room += 1
-            continue
-        escape = re.search("\x1b\\[[0-9;]*m\\Z", out)
-        if escape is None:
-            break
-        text = escape[0] + text
-        out = out[: escape.start()]
-    return out, text, room
-
-
-@dataclass(frozen=True, slots=True)
 class Placeholder:
     """A compiled placeholder: what it adds, its ``magic`` (``+``, ``-``, space), ``%C`` or not."""
 
@@ -258,7 +72,7 @@ class Format:
         self.text = text
         self._items: list[str | Placeholder] = compile_format(text)
 
-    def expand(self, entry: Entry, around: Surroundings) -> str:
+    def expand(self, entry: LogEntry, around: Surroundings) -> str:
         """The text for one commit, without a terminator."""
         state = State(entry, around)
         items = self._items
@@ -452,7 +266,7 @@ def _names(parts: tuple[str, str, str]) -> Callable[[State], str]:
     return expand
 
 
-def _person(letter: str, of: Callable[[State], Person]) -> dict[str, Callable[[State], str]]:
+def _person(letter: str, of: Callable[[State], Signature]) -> dict[str, Callable[[State], str]]:
     """``%an`` and the rest for the author, and the same for the committer."""
 
     def date(kind: str) -> Callable[[State], str]:
@@ -479,13 +293,6 @@ def _person(letter: str, of: Callable[[State], Person]) -> dict[str, Callable[[S
     return {letter + key: expand for key, expand in found.items()}
 
 
-def selector(step: ReflogStep, dates: DateStyle, *, full: bool, dated: bool) -> str:
-    """``HEAD@{0}`` or, where dates were asked for, ``HEAD@{2026-…}``."""
-    ref = step.ref if full else step.ref.removeprefix("refs/heads/").removeprefix("refs/")
-    inside = dates.show(step.who.time, step.who.offset) if dated else str(step.index)
-    return f"{ref}@{{{inside}}}"
-
-
 def _reflog(of: Callable[[State, ReflogStep], str]) -> Callable[[State], str]:
     def expand(state: State) -> str:
         step = state.entry.reflog
@@ -497,11 +304,6 @@ def _reflog(of: Callable[[State, ReflogStep], str]) -> Callable[[State], str]:
 def _selector(state: State, step: ReflogStep, *, full: bool) -> str:
     around = state.around
     return selector(step, around.dates, full=full, dated=around.selector_dates)
-
-
-def raw_person(who: Person) -> str:
-    """As in a commit object: ``N <e> 1700000000 +0000``."""
-    return f"{who.name} <{who.email}> {who.time} {zone(who.offset)}"
 
 
 def _nothing(_: State) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envgit.cli import wrap
 
 if TYPE_CHECKING:
-    from envgit.cli.pretty import Palette
+    from envgit.cli.entries import Palette
     from envgit.layers.entry import Entry
     from envgit.layers.renames import FileChange
     from envgit.porcelain.difference import Stat

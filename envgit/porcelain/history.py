@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
     from envgit.repo.signature import Signature as Signature
+    from envgit.repo.trees import TreeDirectory
 
 
 class NoCommitsYet(EnvgitError):
     """The current branch has no commit."""
+
+
+class BadDate(EnvgitError):
+    """A date that makes no sense (git would take the present)."""
 
 
 class BadPattern(EnvgitError):
@@ -176,7 +181,8 @@ def walk_reflog(
     name = full_name(repository, ref)
     wanted = _filter(repository, query)
     spec = Pathspec.parse(paths)
-    point = _loader(repository)
+    same = _same(repository, spec)
+    point = git.point
 
     def entries() -> Iterator[LogEntry]:
         for index, line in enumerate(git.reflog(name)):
@@ -189,7 +195,8 @@ def walk_reflog(
                 continue
             if wanted is not None and not wanted(point(commit.id), len(commit.parents)):
                 continue
-            if spec and _same(repository, spec)(point(commit.id), _first(point, commit)):
+            parent = point(commit.parents[0]) if commit.parents else None
+            if spec and same(point(commit.id), parent):
                 continue
             step = ReflogStep(name, index, line.message, line.who)
             yield LogEntry(commit, commit.parents, reflog=step)
@@ -207,6 +214,16 @@ def entry(repository: Repository, oid: str) -> LogEntry:
     """One commit as the log would show it."""
     commit = repository.git.git_commit(oid)
     return LogEntry(commit, commit.parents)
+
+
+def moment(text: str, now: int | None = None) -> int:
+    """A date as ``--since`` takes it, in seconds since the epoch. Raises BadDate."""
+    from envgit.repo.dates import approxidate
+
+    try:
+        return approxidate(text, now)
+    except ValueError as error:
+        raise BadDate(f"invalid date: {text}") from error
 
 
 def full_name(repository: Repository, ref: str) -> str:
@@ -249,8 +266,8 @@ class _Log:
             since=query.since,
             until=query.until,
         )
-        load = _loader(self._repository, authors=query.order == "author-date")
-        return Traversal(load, tips.include, tips.exclude, left=tips.left, rules=rules)
+        point = self._repository.git.point
+        return Traversal(point, tips.include, tips.exclude, left=tips.left, rules=rules)
 
     def entries(self) -> Iterator[LogEntry]:
         if self._query.follow:
@@ -288,23 +305,10 @@ class _Log:
             path = path if source is None else source
 
 
-def _loader(repository: Repository, *, authors: bool = False) -> Callable[[CommitId], Point]:
-    git = repository.git
-
-    def load(oid: CommitId) -> Point:
-        parents, time = git.links(oid)
-        author = git.git_commit(oid).author.time if authors else 0
-        return Point(oid, tuple(map(CommitId, parents)), time, author)
-
-    return load
-
-
-def _first(load: Callable[[CommitId], Point], commit: Commit) -> Point | None:
-    return load(commit.parents[0]) if commit.parents else None
-
-
-def _tree(repository: Repository, oid: CommitId):  # type: ignore[no-untyped-def]
-    return repository.git.rootfs(oid)
+def _tree(repository: Repository, oid: CommitId) -> TreeDirectory | None:
+    """The files of a commit; none of a commit that git made."""
+    rootfs = repository.git.git_commit(oid).rootfs
+    return repository.git.rootfs(rootfs) if rootfs else None
 
 
 def _same(repository: Repository, spec: Pathspec) -> Callable[[Point, Point | None], bool]:

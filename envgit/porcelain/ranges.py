@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from envgit.errors import EnvgitError
 from envgit.layers.compare import changes
@@ -17,104 +17,55 @@ from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import classify, detect
 from envgit.porcelain.repository import Repository
+from envgit.repo.revisions import Selection, select, tips
 
-GROUPS = {"--branches": "refs/heads/", "--tags": "refs/tags/", "--remotes": "refs/remotes/"}
+GROUPS = {
+    "--branches": "refs/heads/",
+    "--tags": "refs/tags/",
+    "--remotes": "refs/remotes/",
+    "--glob": "refs/",
+}
 INTERNAL = "refs/envgit/"
 """Refs that envgit keeps for itself: ``--all`` leaves them out."""
 
 
-@dataclass(slots=True)
-class Tips:
-    """Where a walk starts and what it leaves out; ``left`` is the left side of ``A...B``."""
-
-    include: list[CommitId] = field(default_factory=list)
-    exclude: list[CommitId] = field(default_factory=list)
-    left: list[CommitId] = field(default_factory=list)
-
-
-def tips_of(repository: Repository, revisions: Sequence[str]) -> Tips:
+def tips_of(repository: Repository, revisions: Sequence[str]) -> Selection:
     """The commits that revision arguments name, in order; HEAD when there are none."""
-    tips = Tips()
-    named = False
-    negated = False
-    for argument in revisions:
-        if argument == "--not":
-            negated = not negated
-            continue
-        named = True
-        if argument.startswith("--"):
-            side = tips.exclude if negated else tips.include
-            side += _group(repository, argument)
-        else:
-            _add(repository, argument, tips, negated=negated)
-    if not named:
-        head = repository.git.head().commit
-        if head is not None:
-            tips.include.append(head)
-    return tips
+    git = repository.git
+    specs = [argument for argument in revisions if not argument.startswith("--")]
+    groups = [argument for argument in revisions if argument.startswith("--")]
+    found = select(git, specs, default=None)
+    include = [oid for group in groups for oid in _group(repository, group)]
+    head = git.head().commit
+    if not revisions and head is not None:
+        include.append(head)
+    return replace(found, include=(*include, *found.include))
 
 
 def _group(repository: Repository, argument: str) -> list[CommitId]:
+    """The commits of ``--all``, ``--branches[=pattern]`` and their like."""
     git = repository.git
     option, _, pattern = argument.partition("=")
-    found: list[CommitId] = []
-    if option == "--all":
-        names = [name for name in git.refs("refs/") if not name.startswith(INTERNAL)]
-    elif option in GROUPS or option == "--glob":
-        prefix = GROUPS.get(option, "refs/")
-        names = [name for name in git.refs(prefix) if _fits(name, prefix, pattern)]
-    else:
+    if not pattern and option[2:] in ("all", "branches", "tags", "remotes"):
+        return tips(git, option[2:])
+    prefix = GROUPS.get(option)
+    if prefix is None:
         raise EnvgitError(f"unrecognized argument: {argument}")
-    for name in names:
-        oid = git.ref(name)
-        if oid is not None and git.read(oid)[0] in ("commit", "tag"):
-            found.append(git.peel(oid))
-    head = git.head().commit
-    if option == "--all" and head is not None:
-        found.append(head)
-    return found
+    return [
+        git.peel(oid)
+        for name, oid in git.refs(prefix).items()
+        if _fits(name, prefix, pattern) and git.read(oid)[0] in ("commit", "tag")
+    ]
 
 
 def _fits(name: str, prefix: str, pattern: str) -> bool:
     """As git: a pattern without a wildcard stands for all beneath it."""
     if name.startswith(INTERNAL):
         return False
-    if not pattern:
-        return True
     pattern = pattern if pattern.startswith("refs/") else prefix + pattern
     if not any(char in pattern for char in "*?["):
         pattern = pattern.rstrip("/") + "/*"
     return fnmatch.fnmatchcase(name, pattern)
-
-
-def _add(repository: Repository, argument: str, tips: Tips, *, negated: bool) -> None:
-    git = repository.git
-    include, exclude = (tips.exclude, tips.include) if negated else (tips.include, tips.exclude)
-    if argument.startswith("^"):
-        exclude.append(git.resolve(argument[1:]))
-        return
-    sides = split_range(argument)
-    if sides is not None:
-        left, right, symmetric = sides
-        old, new = git.resolve(left), git.resolve(right)
-        if symmetric:
-            include += (old, new)
-            exclude += git.merge_bases(old, new)
-            tips.left.append(old)
-        else:
-            exclude.append(old)
-            include.append(new)
-        return
-    for suffix in ("^@", "^!"):
-        if argument.endswith(suffix):
-            commit = git.git_commit(git.resolve(argument[:-2]))
-            if suffix == "^!":
-                include.append(commit.id)
-                exclude += commit.parents
-            else:
-                include += commit.parents
-            return
-    include.append(git.resolve(argument))
 
 
 def split_range(argument: str) -> tuple[str, str, bool] | None:
@@ -122,7 +73,7 @@ def split_range(argument: str) -> tuple[str, str, bool] | None:
     symmetric = "..." in argument
     left, dots, right = argument.partition("..." if symmetric else "..")
     # ``..`` alone is the parent directory, and dots after a colon belong to a path.
-    if not dots or argument == ".." or ":" in left:
+    if not dots or argument in ("..", "...") or ":" in left:
         return None
     return left or "HEAD", right or "HEAD", symmetric
 
@@ -151,6 +102,20 @@ def split_arguments(
     return list(arguments), []
 
 
+def split_objects(
+    repository: Repository, arguments: Sequence[str], paths: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """As split_arguments, where ``REV:PATH`` is an object too."""
+    if paths is not None:
+        return list(arguments), list(paths)
+    for index, argument in enumerate(arguments):
+        if ":" not in argument:
+            head, rest = split_arguments(repository, arguments[index:], None)
+            if rest:
+                return [*arguments[:index], *head], rest
+    return list(arguments), []
+
+
 def _exists(repository: Repository, argument: str) -> bool:
     if any(char in argument for char in "*?[") or argument.startswith(":("):
         return True
@@ -162,9 +127,9 @@ def _exists(repository: Repository, argument: str) -> bool:
     return path is not None and find_entry(tree, path[0]) is not None
 
 
-def renamed_from(old: Directory | None, new: Directory, path: bytes) -> bytes | None:
+def renamed_from(old: Directory | None, new: Directory | None, path: bytes) -> bytes | None:
     """Where the file at ``path`` of ``new`` was in ``old``, if it is there under another name."""
-    if old is None or find_entry(old, path) is not None:
+    if old is None or new is None or find_entry(old, path) is not None:
         return None
     entry = find_entry(new, path)
     if entry is None or entry.kind == Kind.DIR:

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that ``diff``, ``show`` and ``log`` share, and the output they choose.
+
+Source: git-diff(1), "OPTIONS". The parts come in git's order whatever the order of the options:
+lists, numbers, bars, summary, patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from envgit.cli import patch, stat
+from envgit.cli.verb import flag, section, value
+from envgit.errors import EnvgitError, UsageError
+
+if TYPE_CHECKING:
+    from envgit.cli.app import App
+    from envgit.layers.renames import FileChange
+    from envgit.porcelain.difference import Choice, Difference, TextOptions
+
+LISTS = ("raw", "name_status", "name_only")
+SUMMARIES = ("numstat", "stat", "shortstat", "summary")
+
+
+@dataclass(frozen=True, slots=True)
+class DiffView:
+    """What is written about a difference.
+
+    ``parts`` are among LISTS, SUMMARIES and ``patch``. ``null``: records end with NUL and names are
+    not quoted (-z).
+    """
+
+    parts: frozenset[str]
+    text: TextOptions
+    choice: Choice
+    widths: stat.Widths
+    null: bool = False
+    full_index: bool = False
+    prefixes: tuple[str, str] = ("a/", "b/")
+
+    def __bool__(self) -> bool:
+        return bool(self.parts)
+
+    def write(
+        self, app: App, difference: Difference, *, prefix: Callable[[], str] | None = None
+    ) -> None:
+        """Write all parts; ``prefix`` gives what precedes each line (the log's graph)."""
+        before = prefix or (lambda: "")
+        changes = difference.changes
+        written = False
+        for line in self._lists(app, changes):
+            app.out.write(before() + line)
+            written = True
+        lead = before() if prefix is not None else ""
+        for line in self._summaries(app, difference, width=len(lead)):
+            app.out.write(before() + line)
+            written = True
+        if "patch" not in self.parts:
+            return
+        if written and changes:
+            app.out.write(before() + "\n")
+        style = self._style(app)
+        for change in changes:
+            for line in patch.write(change, self._texts(difference), style):
+                app.out.write(before() + line)
+
+    def _lists(self, app: App, changes: Iterable[FileChange]) -> Iterable[str]:
+        quote = app.out.path
+        for change in changes:
+            if "raw" in self.parts:
+
+                def identify(entry: Any) -> str:
+                    return patch.identify(entry, full=self.full_index)
+
+                yield stat.raw(change, quote=quote, null=self.null, identify=identify)
+            elif "name_status" in self.parts:
+                yield stat.name_status(change, quote=quote, null=self.null)
+            elif "name_only" in self.parts:
+                yield stat.name_only(change, quote=quote, null=self.null)
+
+    def _summaries(self, app: App, difference: Difference, *, width: int) -> Iterable[str]:
+        changes = difference.changes
+        quote = app.out.path
+        counted = self.parts & {"numstat", "stat", "shortstat"}
+        stats = [difference.stat(change, self.text) for change in changes] if counted else []
+        if "numstat" in self.parts:
+            for change, counts in zip(changes, stats, strict=True):
+                yield stat.numstat(change, counts, quote=quote, null=self.null)
+        if "stat" in self.parts and changes:
+            widths = self.widths
+            if not widths.total:
+                total = terminal_width(app) - width
+                widths = stat.Widths(total, widths.name, widths.graph, widths.count)
+            lines = stat.stat(changes, stats, quote=quote, palette=app.out, widths=widths)
+            yield from (line + "\n" for line in lines)
+        if "shortstat" in self.parts and changes:
+            yield stat.shortstat(stats) + "\n"
+        if "summary" in self.parts:
+            for change in changes:
+                yield from (line + "\n" for line in stat.summary(change, quote=quote))
+
+    def _style(self, app: App) -> patch.Style:
+        old, new = (text.encode("utf-8", "surrogateescape") for text in self.prefixes)
+        return patch.Style(app.out, app.out.path, old, new, self.full_index)
+
+    def _texts(self, difference: Difference) -> Callable[[FileChange], Any]:
+        return lambda change: difference.text(change, self.text)
+
+
+def terminal_width(app: App) -> int:
+    """``COLUMNS``, else the terminal's, else 80, as git."""
+    columns = app.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    if not app.out.stdout_is_terminal:
+        return 80
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+diff_options = section(
+    "Differences",
+    flag("-p, -u, --patch", "show the changes of text files line by line"),
+    flag("-s, --no-patch", "show no differences"),
+    value("--stat[=<width,name,count>]", "show how many lines changed in each file",
+          bare=""),
+    flag("--numstat", "the same in numbers, for programs"),
+    flag("--shortstat", "show only the last line of --stat"),
+    flag("--summary", "show created, deleted and renamed files and changed modes"),
+    flag("--patch-with-stat", "the same as -p --stat"),
+    flag("--name-only", "show only the names of changed files"),
+    flag("--name-status", "show names and A, D, M, R or T"),
+    flag("--raw", "show modes, ids, status and names"),
+    flag("-z", "end records with NUL and do not quote names", to="null"),
+    value("-U, --unified <n>", "lines of context", to="context", type=int),
+    value("--inter-hunk-context <n>", "join hunks that are nearer than this", to="interhunk",
+          type=int, default=0),
+    value("-M, --find-renames[=<n>]", "find renames, at least so similar (default 50%)",
+          to="renames", bare="50%"),
+    flag("--no-renames", "do not look for renames"),
+    flag("-w, --ignore-all-space", "ignore white space", to="ignore_all"),
+    flag("-b, --ignore-space-change", "ignore its amount", to="ignore_change"),
+    flag("--ignore-space-at-eol", "ignore it at line ends", to="ignore_eol"),
+    flag("--patience", "use the patience algorithm"),
+    flag("--minimal", "spend time to find the smallest difference"),
+    flag("-a, --text", "treat all files as text"),
+    flag("-R", "swap the two sides", to="reverse_sides"),
+    value("--diff-filter <kinds>", "show only changes of these kinds (small letters: not these)",
+          to="letters", default=""),
+    flag("--full-index", "show whole ids on index lines"),
+    flag("--no-prefix", "write no a/ and b/ before names"),
+    value("--color[=<when>]", "always, never or auto", bare="always"),
+)  # fmt: skip
+"""The shared options; the verb passes them on to ``view_of`` as keywords, but for ``color``."""
+
+
+def view_of(options: dict[str, Any], *, default: Iterable[str] = ()) -> DiffView:
+    """Build the view from the keywords of ``diff_options``, taking them out of ``options``.
+
+    ``default`` are the parts shown when none is asked for.
+    """
+    from envgit.porcelain.difference import Choice, TextOptions
+
+    taken = {name: options.pop(name) for name in _NAMES}
+    context = taken["context"]
+    parts = {name for name in (*LISTS, "numstat", "shortstat", "summary") if taken[name]}
+    if taken["stat"] is not None:
+        parts.add("stat")
+    if taken["patch_with_stat"]:
+        parts |= {"patch", "stat"}
+    if taken["patch"] or (context is not None and not parts):
+        parts.add("patch")
+    if (
+        len(parts & {"name_only", "name_status"}) + bool(taken["no_patch"] and parts & set(LISTS))
+        > 1
+    ):
+        raise EnvgitError(
+            "options '--name-only', '--name-status', and '-s' cannot be used together"
+        )
+    if taken["no_patch"]:
+        parts.discard("patch")
+    elif not parts:
+        parts = set(default)
+    whitespace = next((key for key in ("all", "change", "eol") if taken[f"ignore_{key}"]), None)
+    algorithm = next((key for key in ("patience", "minimal") if taken[key]), None)
+    text = TextOptions(3 if context is None else context, taken["interhunk"], whitespace,
+                       algorithm, taken["text"])  # fmt: skip
+    choice = Choice(
+        None if taken["no_renames"] else _percent(taken["renames"]),
+        taken["letters"],
+        taken["reverse_sides"],
+    )
+    prefixes = ("", "") if taken["no_prefix"] else ("a/", "b/")
+    return DiffView(
+        frozenset(parts), text, choice, _widths(taken["stat"]), taken["null"],
+        taken["full_index"], prefixes,
+    )  # fmt: skip
+
+
+_NAMES = (
+    "patch", "no_patch", "stat", "numstat", "shortstat", "summary", "patch_with_stat", "name_only",
+    "name_status", "raw", "null", "context", "interhunk", "renames", "no_renames", "ignore_all",
+    "ignore_change", "ignore_eol", "patience", "minimal", "text", "reverse_sides", "letters",
+    "full_index", "no_prefix",
+)  # fmt: skip
+
+
+def _percent(text: str | None) -> int:
+    """``-M90%`` is 90; digits alone are a fraction, as in git (``-M9`` is 90 %, ``-M05`` 5 %)."""
+    if text is None:
+        return 50
+    digits = text.removesuffix("%")
+    if not digits.isdigit():
+        raise UsageError(f"invalid argument to find-renames: {text}")
+    share = int(digits) / 100 if text.endswith("%") else int(digits) / 10 ** len(digits)
+    return min(round(share * 100), 100)
+
+
+def _widths(text: str | None) -> stat.Widths:
+    """``--stat=width,name,count``; 0 is git's own choice."""
+    numbers = (text or "").split(",")
+    if not all(number.isdigit() or not number for number in numbers) or len(numbers) > 3:
+        raise UsageError(f"invalid --stat value: {text}")
+    total, name, count = ([int(number or 0) for number in numbers] + [0, 0, 0])[:3]
+    return stat.Widths(total, name, 0, count)

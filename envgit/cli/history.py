@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`log`, `show` and `reflog`: the history as git shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from envgit.cli.app import App
+from envgit.cli.logoptions import log_options, merges_from, query_from, style_from, tips_from
+from envgit.cli.logview import LogStyle, LogView
+from envgit.cli.verb import argument, json_flag, verb
+from envgit.errors import EnvgitError
+
+if TYPE_CHECKING:
+    from envgit.layers.ids import CommitId
+    from envgit.porcelain.difference import Difference
+    from envgit.porcelain.history import LogEntry, Query
+
+
+@verb("log", "log [<options>] [<revision-range>] [[--] <path>...]", dashes=True, number="--max-count")
+@log_options
+@json_flag
+@argument("arguments", nargs=-1)
+def log(
+    app: App, as_json: bool, arguments: tuple[str, ...], paths: Sequence[str] | None, **options: Any
+) -> int:
+    """Show the commits.
+
+    Paths are the environment's own, with or without a leading slash, and may be git's
+    path specifications.
+    """
+    from envgit.porcelain import history, ranges
+
+    app.page()
+    tips = tips_from(options)
+    revisions, picked = ranges.split_arguments(app.repository, arguments, paths)
+    query = query_from(options)
+    if options.pop("walk_reflogs"):
+        entries = _reflogs(app, [*tips, *revisions], picked, query)
+    else:
+        entries = history.log(app.repository, [*tips, *revisions], paths=picked, query=query)
+    if as_json:
+        _write_json(app, entries, options)
+        return 0
+    merges = merges_from(options)
+    style = style_from(app, options)
+    shown = [] if options.pop("full_diff") else picked
+    differences = Differences(app, style, merges, shown, follow=query.follow)
+    view = LogView(app, style, differences)
+    for entry in entries:
+        view.show(entry)
+    return 0
+
+
+def _reflogs(app: App, revisions: Sequence[str], paths: Sequence[str], query: Query) -> Any:
+    from envgit.porcelain import history
+
+    for ref in revisions or ("HEAD",):
+        yield from history.walk_reflog(app.repository, ref, paths=paths, query=query)
+
+
+class Differences:
+    """Gives the log the differences to show with each commit, as ``merges`` says for merges."""
+
+    def __init__(
+        self,
+        app: App,
+        style: LogStyle,
+        merges: str,
+        paths: Sequence[str | bytes],
+        *,
+        follow: bool = False,
+    ) -> None:
+        self._app = app
+        self._style = style
+        self._merges = merges
+        self._paths = paths
+        self._follow = follow
+
+    def __call__(self, entry: LogEntry) -> list[tuple[str, Difference]]:
+        parents: Sequence[CommitId | None] = entry.commit.parents or (None,)
+        if len(parents) > 1:
+            if self._merges == "off":
+                return []
+            if self._merges == "first-parent":
+                parents = parents[:1]
+        named = len(parents) > 1
+        return [(str(parent) if named else "", self._between(entry, parent)) for parent in parents]
+
+    def _between(self, entry: LogEntry, parent: CommitId | None) -> Difference:
+        from envgit.porcelain.difference import between
+
+        assert self._style.view is not None
+        choice = self._style.view.choice
+        if not self._follow or entry.path is None:
+            return between(self._app.repository, parent, entry.id, paths=self._paths, choice=choice)
+        # A followed file is looked for among all changes, for it may have had another name.
+        found = between(self._app.repository, parent, entry.id, choice=choice)
+        found.changes = tuple(change for change in found.changes if change.path == entry.path)
+        return found
+
+
+def _write_json(app: App, entries: Any, options: dict[str, Any]) -> None:
+    from envgit.porcelain.history import runs
+    from envgit.porcelain.naming import names_of_commits
+
+    del options
+    names = names_of_commits(app.repository)
+    app.out.json(
+        [
+            {
+                "id": entry.id,
+                "tree": entry.tree,
+                "parents": entry.parents,
+                "author": entry.author,
+                "committer": entry.committer,
+                "subject": entry.subject,
+                "body": entry.body,
+                "refs": [name.ref for name in names.get(entry.id, ())],
+                "reflog": entry.reflog,
+                "runs": runs(app.repository, entry),
+            }
+            for entry in entries
+        ]
+    )
+
+
+@verb("show", "show [<options>] [<object>...]", dashes=True, number="--max-count")
+@log_options
+@json_flag
+@argument("arguments", nargs=-1)
+def show(
+    app: App, as_json: bool, arguments: tuple[str, ...], paths: Sequence[str] | None, **options: Any
+) -> int:
+    """Show a commit, or a file or directory of one.
+
+    A commit is shown with its differences from its parent, an annotated tag with the commit it
+    marks, REV:PATH as the bytes of the file or the names in the directory; :PATH is the
+    worktree's.
+    """
+    from envgit.porcelain import ranges
+
+    app.page()
+    tips = tips_from(options)
+    names, picked = ranges.split_objects(app.repository, arguments, paths)
+    query = query_from(options)
+    options.pop("walk_reflogs")
+    merges = merges_from(options, default="off")
+    shown_paths = [] if options.pop("full_diff") else picked
+    if as_json:
+        entries = [_entry(app, name) for name in names or ["HEAD"]]
+        _write_json(app, entries, options)
+        return 0
+    style = style_from(app, options, default=("patch",))
+    view = LogView(app, style, Differences(app, style, merges, shown_paths))
+    _Shower(app, view, style, query).show([*tips, *names] or ["HEAD"])
+    return 0
+
+
+def _entry(app: App, name: str) -> LogEntry:
+    from envgit.porcelain import history
+
+    return history.entry(app.repository, app.repository.resolve(name))
+
+
+class _Shower:
+    """Writes objects of any kind one after the other."""
+
+    def __init__(self, app: App, view: LogView, style: LogStyle, query: Query) -> None:
+        self._app = app
+        self._view = view
+        self._style = style
+        self._query = query
+
+    def show(self, names: Sequence[str]) -> None:
+        from envgit.porcelain import history, objects, ranges
+
+        if any(name.startswith(("--", "^")) or ranges.split_range(name) for name in names):
+            for entry in history.log(self._app.repository, names, query=self._query):
+                self._view.show(entry)
+            return
+        for name in names:
+            found = objects.find(self._app.repository, name)
+            if isinstance(found, objects.TagObject):
+                self._tag(found)
+                found = found.target
+            if isinstance(found, objects.Listing):
+                self._listing(name, found)
+            elif isinstance(found, objects.FileObject):
+                self._file(found)
+            else:
+                self._view.show(history.entry(self._app.repository, found))
+
+    def _colored(self, text: str) -> str:
+        out = self._app.out
+        return f"{out.escape('diff.commit')}{text}{out.reset}"
+
+    def _tag(self, tag: Any) -> None:
+        out = self._app.out
+        self._view.separate()
+        out.line(self._colored(f"tag {tag.name}"))
+        if tag.tagger is not None:
+            out.line(f"Tagger: {tag.tagger.name} <{tag.tagger.email}>")
+            dates = self._style.around.dates
+            out.line(f"Date:   {dates.show(tag.tagger.time, tag.tagger.offset)}")
+        out.write("\n" + tag.message)
+
+    def _listing(self, name: str, found: Any) -> None:
+        self._view.separate()
+        self._app.out.line(self._colored(f"tree {name}"))
+        self._app.out.line()
+        for child, is_directory in found.names:
+            self._app.out.line(self._app.out.path(child + b"/" if is_directory else child))
+
+    def _file(self, found: Any) -> None:
+        with found.open() as file:
+            while data := file.read(1 << 16):
+                self._app.out.write(data)
+
+
+@verb(
+    "reflog",
+    "reflog [show] [<log-options>] [<ref>]",
+    "reflog exists <ref>",
+    dashes=True,
+    number="--max-count",
+)
+@log_options
+@json_flag
+@argument("arguments", nargs=-1)
+def reflog(
+    app: App, as_json: bool, arguments: tuple[str, ...], paths: Sequence[str] | None, **options: Any
+) -> int:
+    """Show where a branch or HEAD has been.
+
+    The same as "envgit log -g --abbrev-commit --pretty=oneline". Entries expire with "envgit gc".
+    """
+    from envgit.porcelain import history
+
+    words = list(arguments)
+    if words[:1] == ["exists"]:
+        if len(words) != 2:
+            raise EnvgitError("reflog exists takes one ref")
+        name = history.full_name(app.repository, words[1])
+        return 0 if app.repository.git.reflog(name) else 1
+    if words[:1] in (["expire"], ["delete"]):
+        raise EnvgitError(
+            f"reflogs are not edited by hand: no 'reflog {words[0]}'",
+            hint="'envgit gc' drops entries older than gc.reflogExpire",
+        )
+    if words[:1] == ["show"]:
+        words = words[1:]
+    app.page()
+    if options["pretty"] is None and options["format"] is None:
+        options["oneline"] = True
+    tips_from(options)
+    query = query_from(options)
+    options.pop("walk_reflogs")
+    options.pop("full_diff")
+    entries = _reflogs(app, words, list(paths or ()), query)
+    if as_json:
+        _write_json(app, entries, options)
+        return 0
+    merges = merges_from(options)
+    style = style_from(app, options)
+    style = replace(style, abbreviate=True)
+    view = LogView(app, style, Differences(app, style, merges, list(paths or ())))
+    for entry in entries:
+        view.show(entry)
+    return 0

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of ``log`` and ``reflog``: which commits, in which order, how written.
+
+Source: git-log(1) and git-rev-list(1).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envgit.cli import colour, formats
+from envgit.cli.dates import DateStyle
+from envgit.cli.diffview import diff_options, view_of
+from envgit.cli.entries import Decoration, Surroundings
+from envgit.cli.graph import Graph
+from envgit.cli.logview import LogStyle
+from envgit.cli.verb import flag, section, value
+from envgit.errors import EnvgitError, UsageError
+
+if TYPE_CHECKING:
+    from envgit.cli.app import App
+    from envgit.cli.verb import Function
+    from envgit.porcelain.history import LogEntry, Query
+
+CHOICE = section(
+    "Which commits",
+    value("-n, --max-count <number>", "show at most so many commits", to="limit", type=int),
+    value("--skip <number>", "leave out the first commits", type=int, default=0),
+    value("--since, --after <date>", "show commits newer than a date"),
+    value("--until, --before <date>", "show commits older than a date"),
+    value("--author <pattern>", "show commits by matching authors", multiple=True),
+    value("--committer <pattern>", "show commits by matching committers", multiple=True),
+    value("--grep <pattern>", "show commits with matching messages", multiple=True),
+    flag("--all-match", "show those that match all --grep"),
+    flag("--invert-grep", "show those that match no --grep"),
+    flag("-i, --regexp-ignore-case", "ignore case in patterns", to="ignore_case"),
+    flag("-E, --extended-regexp", "patterns are extended regular expressions", to="extended"),
+    flag("-F, --fixed-strings", "patterns are plain text", to="fixed"),
+    flag("-P, --perl-regexp", "patterns are Perl's regular expressions", to="perl"),
+    flag("--merges", "show only merges"),
+    flag("--no-merges", "show no merges"),
+    value("--min-parents <number>", "show commits with so many parents", type=int),
+    value("--max-parents <number>", "show commits with at most so many parents", type=int),
+    flag("--first-parent", "follow only the first parent of merges"),
+    flag("--all", "begin at all refs and HEAD"),
+    value("--branches[=<pattern>]", "begin at branches", bare=""),
+    value("--tags[=<pattern>]", "begin at tags", bare=""),
+    value("--remotes[=<pattern>]", "begin at remote branches", bare=""),
+    value("--glob <pattern>", "begin at matching refs"),
+    flag("-g, --walk-reflogs", "walk a reflog instead of the history"),
+    flag("--follow", "follow one file through renames"),
+    flag("--full-history", "do not simplify the history of paths"),
+    flag("--full-diff", "show all changes of commits that touch the paths"),
+    flag("--left-right", "mark the sides of A...B with < and >"),
+)
+ORDER = section(
+    "In which order",
+    flag("--topo-order", "show children first, and branches one by one"),
+    flag("--date-order", "show children first, else by date"),
+    flag("--author-date-order", "show children first, else by the author's date"),
+    flag("--reverse", "show the oldest of the chosen commits first"),
+)
+WRITING = section(
+    "How",
+    flag("--graph", "draw the history"),
+    flag("--oneline", "the same as --pretty=oneline --abbrev-commit"),
+    value("--pretty[=<format>]", "oneline, short, medium, full, fuller, reference, raw, email or"
+          " format:<string>", bare=""),
+    value("--format <format>", "the same, for one's own format"),
+    flag("--abbrev-commit", "shorten ids", default=None),
+    value("--date <format>", "relative, local, iso, iso-strict, rfc, short, raw, human, unix or"
+          " format:<strftime>"),
+    flag("--relative-date", "the same as --date=relative"),
+    value("--decorate[=<how>]", "show the names of commits: short, full, auto or no",
+          bare="short"),
+    flag("--no-decorate", "show no names"),
+    flag("--no-expand-tabs", "leave tabs in messages"),
+    flag("--runs", "show the commands recorded as what made each commit"),
+    flag("-m", "show the differences of merges from each parent", to="each_parent"),
+    value("--diff-merges <how>", "off, first-parent or separate"),
+)  # fmt: skip
+
+
+def log_options(function: Function) -> Function:
+    """Declare all options of a log."""
+    return CHOICE(ORDER(WRITING(diff_options(function))))
+
+
+def tips_from(options: dict[str, Any]) -> list[str]:
+    """``--all`` and its like as revision arguments."""
+    found = ["--all"] if options.pop("all") else []
+    for name in ("branches", "tags", "remotes", "glob"):
+        pattern = options.pop(name)
+        if pattern is not None:
+            found.append(f"--{name}={pattern}" if pattern else f"--{name}")
+    return found
+
+
+def query_from(options: dict[str, Any]) -> Query:
+    """Which commits; takes what it reads out of ``options``. ``graph`` stays."""
+    from envgit.porcelain.history import Patterns, Query, moment
+
+    take = options.pop
+    given = [name for name in ("extended", "fixed", "perl") if take(name)]
+    patterns = Patterns(
+        take("grep"), take("author"), take("committer"),
+        given[-1] if given else "basic",
+        take("ignore_case"), take("all_match"), take("invert_grep"),
+    )  # fmt: skip
+    graph = options["graph"]
+    orders = {"topo_order": "topo", "date_order": "date", "author_date_order": "author-date"}
+    chosen = [order for name, order in orders.items() if take(name)]
+    reverse = take("reverse")
+    if graph and (reverse or options["walk_reflogs"]):
+        other = "--reverse" if reverse else "--walk-reflogs"
+        raise EnvgitError(f"options '{other}' and '--graph' cannot be used together")
+    since, until = take("since"), take("until")
+    limit = take("limit")
+    return Query(
+        limit=None if limit is None or limit < 0 else limit,
+        skip=take("skip"),
+        since=None if since is None else moment(since),
+        until=None if until is None else moment(until),
+        patterns=patterns,
+        parents=_parents(options),
+        first_parent=options["first_parent"],
+        order=chosen[-1] if chosen else "topo" if graph else "default",
+        reverse=reverse,
+        full_history=take("full_history"),
+        ancestry=graph,
+        left_right=take("left_right"),
+        follow=take("follow"),
+    )
+
+
+def _parents(options: dict[str, Any]) -> tuple[int, int | None]:
+    least, most = options.pop("min_parents"), options.pop("max_parents")
+    if options.pop("merges"):
+        least = 2
+    if options.pop("no_merges"):
+        most = 1
+    return least or 0, None if most is None or most < 0 else most
+
+
+def form_from(app: App, options: dict[str, Any]) -> tuple[formats.Form, bool]:
+    """The form of commits, and whether ids are shortened."""
+    settings = app.settings
+    oneline, pretty, own = options.pop("oneline"), options.pop("pretty"), options.pop("format")
+    abbreviate = options.pop("abbrev_commit")
+    wanted = own if own is not None else pretty
+    if oneline:
+        wanted = "oneline"
+        abbreviate = True if abbreviate is None else abbreviate
+    elif own is None and not wanted:
+        # A bare --pretty is the default form, an empty --format shows nothing.
+        wanted = (settings.get("format.pretty") if wanted is None else None) or "medium"
+    assert wanted is not None
+    form = formats.parse(wanted, lambda name: settings.get(f"pretty.{name}"))
+    if abbreviate is None:
+        abbreviate = settings.get_bool("log.abbrevCommit", False)
+    return form, abbreviate
+
+
+def dates_from(app: App, options: dict[str, Any], form: formats.Form) -> tuple[DateStyle, bool]:
+    """The form of dates, and whether it was asked for on the command line."""
+    asked = "relative" if options.pop("relative_date") else None
+    given = options.pop("date")
+    asked = given if given is not None else asked
+    now = int(time.time())
+    wanted = asked or ("short" if form.short_dates else app.settings.get("log.date")) or "default"
+    return DateStyle.parse(wanted, now=now, terminal=app.out.stdout_is_terminal), asked is not None
+
+
+def decorations_of(app: App, options: dict[str, Any]) -> tuple[bool, Callable[[str], Any]]:
+    """Whether names are shown on commit lines, and the look-up of names for those and ``%d``."""
+    asked = options.pop("decorate")
+    if options.pop("no_decorate"):
+        asked = "no"
+    how = asked or app.settings.get("log.decorate") or "auto"
+    how = {"true": "short", "yes": "short", "1": "short", "false": "no", "0": "no"}.get(how, how)
+    if how not in ("short", "full", "auto", "no"):
+        raise UsageError(f"invalid --decorate option: {how}")
+    shown = how in ("short", "full") or (how == "auto" and app.out.stdout_is_terminal)
+    return shown, _Names(app, full=how == "full")
+
+
+class _Names:
+    """Looks names up; reads the refs when the first commit is asked for."""
+
+    def __init__(self, app: App, *, full: bool) -> None:
+        self._app = app
+        self._full = full
+        self._known: Mapping[Any, Sequence[Any]] | None = None
+
+    def __call__(self, commit: str) -> Sequence[Decoration]:
+        from envgit.porcelain.naming import names_of_commits, shorten
+
+        if self._known is None:
+            self._known = names_of_commits(self._app.repository)
+        show = str if self._full else shorten
+        return [
+            Decoration(name.kind, show(name.ref), show(name.points))
+            for name in self._known.get(commit, ())
+        ]
+
+
+def style_from(
+    app: App, options: dict[str, Any], *, default: Sequence[str] = (), null_ends: bool = True
+) -> LogStyle:
+    """How a log is written; takes what it reads out of ``options``."""
+    app.out.colour_for("diff", when=options.pop("color"))
+    view = view_of(options, default=default)
+    form, abbreviate = form_from(app, options)
+    dates, dated = dates_from(app, options, form)
+    shown, names = decorations_of(app, options)
+    around = Surroundings(
+        app.out, dates, app.repository.git.abbrev, names, dated, columns=_columns(app)
+    )
+    return LogStyle(
+        form=form,
+        around=around,
+        abbreviate=abbreviate,
+        decorations=names if shown else None,
+        graph=_graph(app) if options.pop("graph") else None,
+        view=view if view else None,
+        null=view.null and null_ends,
+        tabs=not options.pop("no_expand_tabs"),
+        notes=_runs(app) if options.pop("runs") else None,
+        always=not view.choice.filter,
+    )
+
+
+def _columns(app: App) -> int:
+    from envgit.cli.diffview import terminal_width
+
+    return terminal_width(app)
+
+
+def _graph(app: App) -> Graph:
+    if not app.out.colour:
+        return Graph()
+    chosen = app.settings.get("log.graphColors")
+    words = colour.GRAPH if chosen is None else [word.strip() for word in chosen.split(",")]
+    return Graph([colour.escape(word) for word in words], app.out.reset)
+
+
+def _runs(app: App) -> Callable[[LogEntry], Sequence[str]]:
+    """``--runs``: each recorded command as one would type it, and how it ended."""
+    import shlex
+
+    from envgit.porcelain.history import runs
+
+    def lines(entry: LogEntry) -> Sequence[str]:
+        found = runs(app.repository, entry)
+        shown = [
+            f"    $ {shlex.join(run.argv)}  (exit {run.exit_code}, {run.duration_ms / 1000:.1f} s)"
+            for run in found
+        ]
+        return ["", *shown] if shown else []
+
+    return lines
+
+
+def merges_from(options: dict[str, Any], *, default: str = "off") -> str:
+    """How differences of merges are shown: ``off``, ``first-parent`` or ``separate``."""
+    first_parent = options.pop("first_parent")
+    how = options.pop("diff_merges")
+    if options.pop("each_parent"):
+        how = how or "separate"
+    if how is None:
+        return "first-parent" if first_parent else default
+    known = {
+        "off": "off", "none": "off", "first-parent": "first-parent", "1": "first-parent",
+        "separate": "separate", "m": "separate", "on": "separate",
+    }  # fmt: skip
+    if how not in known:
+        raise EnvgitError(f"invalid value for '--diff-merges': '{how}'")
+    return known[how]

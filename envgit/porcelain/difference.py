@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between two states of the environment: paths, metadata, and lines of text files.
+
+Paths and metadata come from git alone. Contents are read from the layers, and only when somebody
+asks for lines; where a layer is not in the store, its files count as binary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envgit.layers import compare
+from envgit.layers.compare import Change
+from envgit.layers.entry import Entry, Kind
+from envgit.layers.ids import CommitId
+from envgit.layers.pathspec import Pathspec
+from envgit.layers.renames import FileChange, classify, detect
+from envgit.layers.view import Overlay, ViewError
+from envgit.porcelain import chain, snapshot
+from envgit.porcelain.repository import Repository
+from envgit.repo import diff as texts
+from envgit.repo.diff import Hunk as Hunk
+from envgit.repo.diff import TextPatch as TextPatch
+
+if TYPE_CHECKING:
+    from envgit.repo.trees import TreeDirectory
+
+LARGEST = 8 << 20
+"""Bytes; larger files are not compared by lines, which would take memory many times their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """Lines added and deleted; of a binary file its new and its old size in bytes."""
+
+    binary: bool
+    added: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How lines are compared: the context shown, what white space counts, how hunks join.
+
+    ``whitespace`` is None, ``all`` (-w), ``change`` (-b) or ``eol``; ``algorithm`` None, patience
+    or minimal; ``text`` treats everything as text (-a).
+    """
+
+    context: int = 3
+    interhunk: int = 0
+    whitespace: str | None = None
+    algorithm: str | None = None
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which changes are shown and how they are matched.
+
+    ``renames``: the least similarity in percent that makes a rename, None to look for none.
+    ``filter``: git's ``--diff-filter`` letters. ``reverse`` swaps the sides.
+    """
+
+    renames: int | None = 50
+    filter: str = ""
+    reverse: bool = False
+
+
+Contents = Callable[[], Overlay | None]
+
+
+class Difference:
+    """The changes between two states, in bytewise order of paths, and their contents on demand."""
+
+    def __init__(
+        self,
+        changes: Iterable[Change],
+        old: Contents,
+        new: Contents,
+        spec: Pathspec,
+        choice: Choice,
+    ) -> None:
+        if choice.reverse:
+            changes = [Change(change.path, change.new, change.old) for change in changes]
+            old, new = new, old
+        self._sides = (old, new)
+        self._opened: dict[int, Overlay | None] = {}
+        picked = [change for change in changes if _picked(spec, change)]
+        found = classify(picked)
+        if choice.renames is not None:
+            found = detect(found, threshold=choice.renames, read=self._read_for_renames)
+        self.changes = tuple(change for change in found if _kept(change, choice.filter))
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def stat(self, change: FileChange, options: TextOptions | None = None) -> Stat:
+        """How many lines (or, of a binary file, bytes) the change adds and deletes."""
+        if change.same_content or change.is_directory:
+            return Stat(False, 0, 0)
+        patch = self.text(change, options)
+        if patch is None:
+            return Stat(True, _size(change.new), _size(change.old))
+        return Stat(False, patch.added, patch.deleted)
+
+    def text(self, change: FileChange, options: TextOptions | None = None) -> TextPatch | None:
+        """The change line by line; None when a side is binary, too large or not in the store."""
+        options = options or TextOptions()
+        sides = []
+        for index, entry in enumerate((change.old, change.new)):
+            path = change.path if index else change.old_path
+            data = self._content(index, path, entry)
+            if data is None or (not options.text and texts.is_binary(data)):
+                return None
+            sides.append(data)
+        return texts.text_patch(
+            sides[0],
+            sides[1],
+            options.context,
+            interhunk=options.interhunk,
+            whitespace=options.whitespace,
+            algorithm=options.algorithm,
+        )
+
+    def _content(self, side: int, path: bytes, entry: Entry | None) -> bytes | None:
+        if entry is None:
+            return b""
+        if entry.kind == Kind.SYMLINK:
+            return entry.target
+        if entry.kind != Kind.FILE or entry.size > LARGEST:
+            return b"" if entry.kind != Kind.FILE else None
+        if entry.size == 0:
+            return b""
+        if side not in self._opened:
+            self._opened[side] = self._sides[side]()
+        overlay = self._opened[side]
+        if overlay is None:
+            return None
+        try:
+            with overlay.open(path) as file:
+                return file.read(LARGEST + 1)
+        except ViewError:
+            return None
+
+    def _read_for_renames(self, change: FileChange, new: bool) -> bytes | None:
+        entry = change.new if new else change.old
+        return self._content(int(new), change.path if new else change.old_path, entry)
+
+
+def _size(entry: Entry | None) -> int:
+    return entry.size if entry is not None else 0
+
+
+def _picked(spec: Pathspec, change: Change) -> bool:
+    return not spec or any(
+        spec.matches(change.path, is_directory=entry.kind == Kind.DIR)
+        for entry in (change.old, change.new)
+        if entry is not None
+    )
+
+
+def _kept(change: FileChange, letters: str) -> bool:
+    """``--diff-filter``: capitals name what is kept, small letters what is not."""
+    chosen = {letter for letter in letters if letter.isupper()}
+    dropped = {letter.upper() for letter in letters if letter.islower()}
+    return change.status not in dropped and (not chosen or change.status in chosen)
+
+
+def between(
+    repository: Repository,
+    old: CommitId | None,
+    new: CommitId | None,
+    *,
+    paths: Sequence[str | bytes] = (),
+    choice: Choice | None = None,
+) -> Difference:
+    """The difference between two commits; None is the empty environment."""
+    spec = Pathspec.parse(paths)
+    return Difference(
+        _tree_changes(_tree(repository, old), _tree(repository, new), spec),
+        _of_commit(repository, old),
+        _of_commit(repository, new),
+        spec,
+        choice or Choice(),
+    )
+
+
+def with_worktree(
+    repository: Repository,
+    old: CommitId | None,
+    *,
+    paths: Sequence[str | bytes] = (),
+    choice: Choice | None = None,
+) -> Difference:
+    """The difference between a commit (None: the empty environment) and the worktree as it is."""
+    current = snapshot.describe(repository)
+    if old == current.head.commit:
+        found = current.changes
+    else:
+        found = compare.changes(_tree(repository, old), current.tree)
+    stack, upper = current.state.stack, current.upper
+    return Difference(
+        found,
+        _of_commit(repository, old),
+        lambda: snapshot.reader(repository, stack, upper),
+        Pathspec.parse(paths),
+        choice or Choice(),
+    )
+
+
+def _tree(repository: Repository, commit: CommitId | None) -> TreeDirectory | None:
+    """The files of a commit; none of a commit that git made."""
+    rootfs = repository.git.git_commit(commit).rootfs if commit is not None else None
+    return repository.git.rootfs(rootfs) if rootfs else None
+
+
+def _tree_changes(
+    old: TreeDirectory | None, new: TreeDirectory | None, spec: Pathspec
+) -> list[Change]:
+    if not spec:
+        return texts.changes(old, new)
+
+    def wanted(path: bytes, is_directory: bool) -> bool:
+        return spec.matches(path, is_directory=is_directory) or (
+            is_directory and spec.may_match_beneath(path)
+        )
+
+    return texts.changes(old, new, wanted=wanted)
+
+
+def _of_commit(repository: Repository, commit: CommitId | None) -> Contents:
+    def opened() -> Overlay | None:
+        if commit is None:
+            return None
+        try:
+            stack, _ = chain.resolve(repository, commit)
+        except chain.MissingLayer:
+            return None
+        return snapshot.reader(repository, stack)
+
+    return opened
