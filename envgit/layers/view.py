@@ -147,8 +147,8 @@ class Overlay:
         depth = len(names)
         while (sources := self._sources.get(b"/".join(names[:depth]))) is None:
             depth -= 1
-        for depth in range(depth + 1, len(names) + 1):
-            here = b"/".join(names[:depth])
+        for end in range(depth + 1, len(names) + 1):
+            here = b"/".join(names[:end])
             sources = self._sources[here] = self._merged(here, sources)
         return sources
 

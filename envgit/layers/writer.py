@@ -19,6 +19,14 @@ from envgit.layers.entry import Entry, Kind
 OPAQUE = "trusted.overlay.opaque"
 """overlayfs's mark of a directory that hides what is below it (value ``y``)."""
 
+ORIGIN = "trusted.overlay.origin"
+"""overlayfs's note of where a directory was copied up from; empty means "from somewhere unknown".
+
+A directory that no other layer has is listed by the kernel as it is, with the whiteouts in it as
+names that cannot be opened, unless it bears this mark (fs/overlayfs/inode.c, ovl_get_inode). In a
+span that happens: one member makes a directory with a file, a later one deletes that file.
+"""
+
 _TYPES = {Kind.FIFO: stat.S_IFIFO, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK}
 
 # link(2) cannot: too many names for one inode (65000 on ext4), another filesystem, or a kernel that
@@ -70,6 +78,8 @@ class Writer:
         self._others = Walker(root)
         self._directories: list[tuple[bytes, Entry, int | None]] = []
         self._whiteout: bytes | None = None
+        # Directories that hold whiteouts.
+        self._hiding: set[bytes] = set()
 
     def __enter__(self) -> Writer:
         return self
@@ -101,7 +111,7 @@ class Writer:
 
     def whiteout(self, path: bytes) -> None:
         """Make a whiteout; all of a tree share one inode, as overlayfs's own do."""
-        parent, name = self._walker.parent(path)
+        self._hiding.add(path.rpartition(b"/")[0])
         if self._whiteout is not None:
             try:
                 self.link(self._whiteout, path)
@@ -110,6 +120,7 @@ class Writer:
                     raise
             else:
                 return
+        parent, name = self._walker.parent(path)
         os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
         self._whiteout = path
 
@@ -139,6 +150,8 @@ class Writer:
             write_attributes(fd, entry, None)
             if entry.opaque:
                 os.setxattr(fd, OPAQUE, b"y")
+            if path in self._hiding:
+                os.setxattr(fd, ORIGIN, b"")
             if mtime_ns is not None:
                 os.utime(fd, ns=(mtime_ns, mtime_ns))
         self._directories.clear()

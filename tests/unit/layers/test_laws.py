@@ -5,18 +5,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from trees import DEVICES, FILES, inodes, layers, stacked, trees
 
 from envgit.layers.apply import apply
 from envgit.layers.compare import changes, difference, normalize
 from envgit.layers.entry import Entry, Kind, Node, walk
 from envgit.layers.links import survivors
-
-bounded = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+from tests.support.trees import DEVICES, FILES, inodes, layers, stacked, trees
 
 
 def shown(base: Node, layer: Node) -> dict[bytes, Entry]:
@@ -44,7 +40,6 @@ def sets_hold(root: Node) -> None:
             assert path in root.find(entry.hardlinks[0]).entry.hardlinks
 
 
-@bounded
 @given(trees(), layers())
 def test_apply_shows_what_overlayfs_shows(base: Node, layer: Node) -> None:
     result = apply(base, layer)
@@ -52,7 +47,6 @@ def test_apply_shows_what_overlayfs_shows(base: Node, layer: Node) -> None:
     sets_hold(result)
 
 
-@bounded
 @given(trees(), trees())
 def test_difference_leads_exactly_from_one_to_the_other(old: Node, new: Node) -> None:
     layer = difference(old, new)
@@ -63,14 +57,12 @@ def test_difference_leads_exactly_from_one_to_the_other(old: Node, new: Node) ->
     sets_hold(layer)
 
 
-@bounded
 @given(trees())
 def test_difference_of_equals_is_empty(tree: Node) -> None:
     assert list(walk(difference(tree, tree))) == [(b"", tree.entry)]
     assert difference(None, tree) == tree
 
 
-@bounded
 @given(stacked())
 def test_normalizing_keeps_the_meaning(pair: tuple[Node, Node]) -> None:
     base, layer = pair
@@ -83,7 +75,6 @@ def test_normalizing_keeps_the_meaning(pair: tuple[Node, Node]) -> None:
     sets_hold(normalized.layer)
 
 
-@bounded
 @given(stacked())
 def test_normalizing_is_idempotent_and_changes_are_the_changes(pair: tuple[Node, Node]) -> None:
     base, layer = pair
@@ -97,7 +88,6 @@ def test_normalizing_is_idempotent_and_changes_are_the_changes(pair: tuple[Node,
     assert len(normalized.drops) == len(set(normalized.drops))
 
 
-@bounded
 @given(stacked())
 def test_drops_come_children_first(pair: tuple[Node, Node]) -> None:
     base, layer = pair
@@ -106,7 +96,6 @@ def test_drops_come_children_first(pair: tuple[Node, Node]) -> None:
         assert not any(later.startswith(path + b"/") for later in drops[index:])
 
 
-@bounded
 @given(stacked())
 def test_nothing_unchanged_stays_but_beneath_opaque_directories(pair: tuple[Node, Node]) -> None:
     base, layer = pair
@@ -121,7 +110,6 @@ def test_nothing_unchanged_stays_but_beneath_opaque_directories(pair: tuple[Node
             assert before.get(path, Entry(Kind.WHITEOUT)) != entry
 
 
-@bounded
 @given(trees(), trees())
 def test_changes_are_symmetric_and_complete(old: Node, new: Node) -> None:
     there, back = changes(old, new), changes(new, old)
@@ -136,7 +124,6 @@ def test_changes_are_symmetric_and_complete(old: Node, new: Node) -> None:
     assert [c.path for c in there] == sorted(c.path for c in there)
 
 
-@bounded
 @given(trees(), layers())
 def test_survivors_are_untouched_paths_whose_links_changed(base: Node, layer: Node) -> None:
     before, after = dict(walk(base)), dict(walk(apply(base, layer)))
@@ -182,7 +169,6 @@ def entries(draw) -> Entry:
     )
 
 
-@bounded
 @given(entries())
 def test_a_pointer_reads_back_as_what_it_was_written_from(entry: Entry) -> None:
     text = entry.pointer()
