@@ -89,18 +89,18 @@ class Spans:
         self._levels: dict[str, list[int]] | None = None
 
     def resolve(
-        self, tip: CommitId, parent_of: ParentOf, *, maximum: int = 64
+        self, tip: CommitId, parent_of: ParentOf, *, maximum: int = 64, target: int = TARGET
     ) -> tuple[tuple[str, ...], int]:
         """The stack for ``tip`` (directories relative to the store, top first) and its depth.
 
         Merges what is due first; a merge that fails (a full disk) is put off as long as the stack
-        is not longer than ``maximum`` (``core.maxDepth``). Hold the store's lock. Raises what
+        is not longer than ``maximum`` (``core.maxDepth``); ``target`` is for tests. Hold the store's lock. Raises what
         ``parent_of`` raises, StoreError, ChainTooDeep.
         """
         units = self.chain(tip, parent_of)
         depth = sum(unit.commits for unit in units)
         maximum = max(maximum, SMALLEST_MAXIMUM)
-        for merge in plan(units, maximum):
+        for merge in plan(units, maximum, target=target):
             try:
                 units = _replaced(units, merge, self.build(merge))
             except StoreError:
@@ -186,8 +186,8 @@ class Spans:
         return span if os.path.isdir(os.path.join(folder, "tree")) else None
 
 
-def plan(units: Sequence[Unit], maximum: int) -> list[Merge]:
-    """The merges, in order, that bring a chain's ``units`` (top first) down to ``TARGET``.
+def plan(units: Sequence[Unit], maximum: int, *, target: int = TARGET) -> list[Merge]:
+    """The merges, in order, that bring a chain's ``units`` (top first) down to ``target``.
 
     Pure. A chain that is far too long (a clone's, which has no spans yet) is covered with the
     largest blocks at once; otherwise the smallest and oldest block goes first, and no more are
@@ -196,7 +196,7 @@ def plan(units: Sequence[Unit], maximum: int) -> list[Merge]:
     merges = []
     current = list(units)
     large = len(current) > maximum
-    while len(current) > TARGET:
+    while len(current) > target:
         merge = _next_merge(current, large=large)
         if merge is None:
             break
@@ -264,13 +264,11 @@ def _unit(span: Span) -> Unit:
 
 
 def _merge(made: str, members: Sequence[str]) -> None:
-    from envgit.layers.directory import merge  # only who merges pays for it
+    from envgit.layers.merge import merge  # only who merges pays for it
 
-    merge(
-        os.fsencode(os.path.join(made, "tree")),
-        [os.fsencode(path) for path in members],
-        keep_whiteouts=True,
-    )
+    tree = os.path.join(made, "tree")
+    os.mkdir(tree)
+    merge(tree, [os.fsencode(path) for path in members], keep_whiteouts=True)
 
 
 def _serialize(span: Span) -> bytes:

@@ -85,7 +85,8 @@ class Store:
         with explained("make the store", self.path):
             os.makedirs(self.path, 0o700, exist_ok=True)
             alien = set(os.listdir(self.path)) - {*DIRECTORIES, "format", "lock", "lost+found"}
-            alien = {name for name in alien if not name.startswith(".")}
+            # What a crash may have left of writing ``format``, and hidden files, are no objection.
+            alien = {name for name in alien if not name.startswith((".", "format."))}
             if alien:
                 raise ForeignStore(
                     f"{self.path} is not an envgit store: it has other files, such as "

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from envgit.store import locks
+from envgit.store.failures import StoreError
 
 _HOLD = """
 import sys
 from envgit.store import locks
+from envgit.store.failures import StoreError
 held = locks.acquire(sys.argv[1], exclusive=sys.argv[2] == "x", what="envgit commit")
 print("held", flush=True)
 sys.stdin.read()
@@ -127,6 +129,6 @@ def test_release_unlocks_for_forked_copies_too(tmp_path: Path) -> None:
 
 def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("elsewhere")
-    with pytest.raises(locks.StoreError, match="cannot open the lock"):
+    with pytest.raises(StoreError, match="cannot open the lock"):
         locks.acquire(str(tmp_path / "lock"), exclusive=True, what="me")
     assert not (tmp_path / "elsewhere").exists()
