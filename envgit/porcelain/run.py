@@ -117,14 +117,14 @@ def _run_in_worktree(
                 " incomplete"
             )
         living = [run for run in worktree.running() if run.info.get("mounted")]
-        plan = _plan(repository, options, state, [run.pid for run in living])
+        plan = _plan(repository, options, state, [run.init_pid for run in living])
         if prepare is not None and not prepare(plan):
             return None
         info = {"command": command, "stack": list(state.stack), "changes": state.changes}
         with worktree.register(0, info) as record:
 
-            def mounted(pid: int, created: Sequence[bytes] = ()) -> None:
-                record.update(pid=pid, mounted=True)
+            def mounted(pid: int, created: Sequence[bytes]) -> None:
+                record.update(init_pid=pid, mounted=True)
                 _note(repository, worktree, state, created)
                 release()
 
@@ -163,8 +163,8 @@ def _run_aside(
         if prepare is not None and not prepare(plan):
             return None
 
-        def mounted(pid: int, created: Sequence[bytes] = ()) -> None:
-            record.update(pid=pid)
+        def mounted(pid: int, _: Sequence[bytes]) -> None:
+            record.update(init_pid=pid)
 
         return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,))
 

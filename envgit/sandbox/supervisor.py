@@ -53,14 +53,15 @@ class Outcome(NamedTuple):
 def run(
     plan: Plan,
     *,
-    on_mounted: Callable[[int], None] = lambda pid: None,
+    on_mounted: Callable[[int, tuple[bytes, ...]], None] = lambda pid, created: None,
     inherit_fds: Collection[int] = (),
     warn: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Executes ``plan`` and waits for the command.
 
-    ``on_mounted`` is called with the host's process id of PID 1 once the root can be joined; when
-    it raises, the run is killed and the exception passes through. ``inherit_fds`` stay open in
+    ``on_mounted`` is called with the host's process id of PID 1 and the mount points made (as in
+    ``Outcome.created``) once the root can be joined; when it raises,
+    the run is killed and the exception passes through. ``inherit_fds`` stay open in
     PID 1, and in nothing else, until the environment has ended. ``warn`` is told, before the
     command starts, what protection is missing. Raises ``SandboxError`` and its subclasses.
     """
@@ -175,7 +176,7 @@ class _Watch:
         pid: int,
         status: int,
         orders: int,
-        on_mounted: Callable[[int], None],
+        on_mounted: Callable[[int, tuple[bytes, ...]], None],
         terminal: Terminal | None,
     ) -> None:
         self._pid = pid
@@ -246,7 +247,7 @@ class _Watch:
     def _handle(self, message: channel.Message) -> None:
         if message.kind == channel.MOUNTED:
             self._created = tuple(message.payload.split(b"\0")[:-1])
-            self._on_mounted(self._pid)
+            self._on_mounted(self._pid, self._created)
         elif message.kind == channel.FAILED:
             self._failure = decode(message.payload)
         elif message.kind == channel.STOPPED:
