@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
 
 MOUNTED = 77  # "M": payload: the created mount points, each followed by NUL
 FAILED = 69  # "E": payload: failure.encode()
@@ -40,13 +39,6 @@ STOPPED = 83  # "S": payload: one byte, the signal
 EXITED = 88  # "X": payload: the wait status in decimal
 
 _HEADER = 5
-
-
-class Message(NamedTuple):
-    """One message from PID 1 or from the command before it is one."""
-
-    kind: int
-    payload: bytes
 
 
 def send(fd: int, kind: int, payload: bytes = b"") -> None:
@@ -64,18 +56,18 @@ class Inbox:
         self.open = True
         self._data = b""
 
-    def receive(self) -> list[Message]:
-        """Reads once (blocking if nothing is there) and returns the complete messages."""
+    def receive(self) -> list[tuple[int, bytes]]:
+        """Reads once (blocking when there is nothing) and returns complete (kind, payload)s."""
         chunk = os.read(self.fd, 65536)
         if not chunk:
             self.open = False
         self._data += chunk
-        messages: list[Message] = []
+        messages: list[tuple[int, bytes]] = []
         while len(self._data) >= _HEADER:
             length = int.from_bytes(self._data[1:_HEADER], "little")
             if len(self._data) < _HEADER + length:
                 break
-            messages.append(Message(self._data[0], self._data[_HEADER : _HEADER + length]))
+            messages.append((self._data[0], self._data[_HEADER : _HEADER + length]))
             self._data = self._data[_HEADER + length :]
         return messages
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import signal
 from typing import NoReturn
 
-from envgit.sandbox import capabilities, channel, syscalls
+from envgit.sandbox import channel, syscalls
 from envgit.sandbox.failure import (
     CommandNotExecutable,
     CommandNotFound,
@@ -28,13 +27,14 @@ from envgit.sandbox.users import User
 def main(plan: Plan, user: User, status: int, slave: int) -> NoReturn:
     """Becomes the command. ``slave`` is its terminal, or -1; ``status`` is closed by exec."""
     try:
+        held, ignored = _own_status()
         _process_group(slave)
         _standard_streams(plan, slave)
         for number, soft, hard in plan.rlimits:
             _limit(number, soft, hard)
-        _become(user, plan.capabilities)
+        _become(user, plan.capabilities, held)
         _enter(plan.cwd)
-        _reset_signals()
+        _reset_signals(ignored)
         os.umask(0o022)
         syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
         _execute(plan, user)
@@ -65,13 +65,15 @@ def _standard_streams(plan: Plan, slave: int) -> None:
 
 
 def _limit(number: int, soft: int, hard: int) -> None:
+    import resource
+
     try:
         resource.setrlimit(number, (soft, hard))
     except (OSError, ValueError) as error:
         raise SandboxError(f"setting resource limit {number} to {soft}:{hard}: {error}") from error
 
 
-def _become(user: User, granted: int) -> None:
+def _become(user: User, granted: int, held: int) -> None:
     for number in range(64):
         if granted >> number & 1:
             continue
@@ -88,17 +90,16 @@ def _become(user: User, granted: int) -> None:
     except OSError as error:
         raise explain(error, f"becoming user {user.uid}:{user.gid}") from error
     if user.uid == 0:
-        # The bounding set may hold what this process lacks; capset(2) wants a subset of both.
-        held = granted & _permitted()
-        syscalls.capset(effective=held, permitted=held, inheritable=0)
+        # Ours may be fewer than are granted: inside a container, or a user namespace.
+        granted &= held
+        syscalls.capset(effective=granted, permitted=granted, inheritable=0)
 
 
-def _permitted() -> int:
+def _own_status() -> tuple[int, int]:
+    """Capabilities we hold, and signals we ignore, as masks (proc_pid_status(5))."""
     with open("/proc/self/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"CapPrm:"):
-                return int(line.split()[1], 16)
-    return capabilities.mask(capabilities.DEFAULT)
+        fields = dict(line.split(b":", 1) for line in status.read().splitlines())
+    return int(fields[b"CapPrm"], 16), int(fields[b"SigIgn"], 16)
 
 
 def _enter(cwd: str) -> None:
@@ -109,10 +110,11 @@ def _enter(cwd: str) -> None:
         raise CommandNotExecutable(text) from error
 
 
-def _reset_signals() -> None:
+def _reset_signals(ignored: int) -> None:
     # Python ignores SIGPIPE, nohup SIGHUP, and a shell's "&" SIGINT: all of that is inherited.
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
+    # Handlers are not: execve(2) itself resets those.
+    for number in range(1, 65):
+        if ignored >> (number - 1) & 1:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from envgit.sandbox import syscalls
 from envgit.sandbox.roots import kernel_log
@@ -41,16 +41,6 @@ class Tree(NamedTuple):
     scratch: int
     terminal: int = -1
     devpts: int = -1
-
-
-class Operation(Protocol):
-    """One step of a plan."""
-
-    def describe(self) -> str:
-        """One line for ``--dry-run``."""
-
-    def execute(self, tree: Tree) -> None:
-        """Do it. Raises ``OSError``."""
 
 
 class Filesystem(NamedTuple):
@@ -143,16 +133,24 @@ class Content(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """The host's device files ``names``, each mounted over a file in the new /dev."""
+    """The new /dev: the host's device files ``names``, symbolic ``links``, and the console.
+
+    The files are the host's, mounted one by one over empty files, because the tmpfs itself is
+    mounted nodev: CAP_MKNOD inside must not make a disk appear.
+    """
 
     names: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    console: bool
 
     def describe(self) -> str:
         """One line for ``--dry-run``."""
-        return f"devices  /dev/{{{','.join(self.names)}}}"
+        names = (*self.names, *(["console"] if self.console else []))
+        links = ",".join(name for name, _ in self.links)
+        return f"devices  /dev/{{{','.join(names)}}}, links /dev/{{{links}}}"
 
     def execute(self, tree: Tree) -> None:
-        """Mount them; one that the host lacks stays away, but for null."""
+        """Mount and make them; a device that the host lacks stays away, but for null."""
         dev = tree.targets.find("dev", links=False)
         try:
             for name in self.names:
@@ -162,110 +160,59 @@ class Devices(NamedTuple):
                     if name == "null":
                         raise
                     continue
-                os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o666, dir_fd=dev))
-                _attach(mount, dev, name)
-        finally:
-            os.close(dev)
-
-
-class Links(NamedTuple):
-    """Symbolic links ``(name, target)`` in the new /dev."""
-
-    links: tuple[tuple[str, str], ...]
-
-    def describe(self) -> str:
-        """One line for ``--dry-run``."""
-        return "links    " + ", ".join(f"/dev/{name} -> {target}" for name, target in self.links)
-
-    def execute(self, tree: Tree) -> None:
-        """Make them."""
-        dev = tree.targets.find("dev", links=False)
-        try:
+                _attach_file(mount, dev, name)
             for name, target in self.links:
                 os.symlink(target, name, dir_fd=dev)
+            if self.console:
+                # The one terminal of the new devpts.
+                _attach_file(syscalls.open_tree(dev, "pts/0", OPEN_TREE_CLONE), dev, "console")
         finally:
             os.close(dev)
 
 
-class Console(NamedTuple):
-    """/dev/console: the terminal of this run."""
+class Guarded(NamedTuple):
+    """Kernel files and directories beneath ``base`` that tell or do too much.
 
-    def describe(self) -> str:
-        """One line for ``--dry-run``."""
-        return "console  /dev/console is the terminal of this run"
-
-    def execute(self, tree: Tree) -> None:
-        """Mount the only terminal of the new devpts over it."""
-        dev = tree.targets.find("dev", links=False)
-        try:
-            os.close(os.open("console", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=dev))
-            _attach(syscalls.open_tree(dev, "pts/0", OPEN_TREE_CLONE), dev, "console")
-        finally:
-            os.close(dev)
-
-
-class Masked(NamedTuple):
-    """Kernel files and directories beneath ``base`` that tell or do too much: they read as empty.
-
-    Paths the kernel does not have are passed over.
+    ``masked`` ones read as empty, ``read_only`` ones cannot be written; what the kernel does not
+    have is passed over.
     """
 
     base: str
-    names: tuple[str, ...]
+    masked: tuple[str, ...]
+    read_only: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line for ``--dry-run``."""
-        return f"mask     {self.base}/{{{','.join(self.names)}}}"
+        read_only = f", read-only {{{','.join(self.read_only)}}}" if self.read_only else ""
+        return f"guard    {self.base}, masked {{{','.join(self.masked)}}}{read_only}"
 
     def execute(self, tree: Tree) -> None:
-        """Mount nothing over them."""
+        """Mount nothing over the former, and the latter over themselves."""
         base = tree.targets.find(self.base, links=False)
         try:
-            for name in self.names:
-                path = _beneath(base, name)
-                if path < 0:
-                    continue
-                try:
-                    if stat.S_ISDIR(os.fstat(path).st_mode):
-                        cover = syscalls.open_tree(tree.scratch, "empty", OPEN_TREE_CLONE)
-                        syscalls.mount_setattr(cover, set_=SAFE | MOUNT_ATTR_RDONLY)
-                    else:
-                        cover = syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
-                    _attach(cover, path)
-                finally:
-                    os.close(path)
+            for names, cover in ((self.masked, self._nothing), (self.read_only, self._itself)):
+                for name in names:
+                    path = _beneath(base, name)
+                    if path >= 0:
+                        try:
+                            _attach(cover(tree, path), path)
+                        finally:
+                            os.close(path)
         finally:
             os.close(base)
 
+    def _nothing(self, tree: Tree, path: int) -> int:
+        if not stat.S_ISDIR(os.fstat(path).st_mode):
+            return syscalls.open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE)
+        mount = syscalls.open_tree(tree.scratch, "empty", OPEN_TREE_CLONE)
+        syscalls.mount_setattr(mount, set_=SAFE | MOUNT_ATTR_RDONLY)
+        return mount
 
-class ReadOnly(NamedTuple):
-    """Kernel directories and files beneath ``base`` that may be read but not written."""
-
-    base: str
-    names: tuple[str, ...]
-
-    def describe(self) -> str:
-        """One line for ``--dry-run``."""
-        return f"readonly {self.base}/{{{','.join(self.names)}}}"
-
-    def execute(self, tree: Tree) -> None:
-        """Mount each over itself, read-only."""
-        base = tree.targets.find(self.base, links=False)
-        try:
-            for name in self.names:
-                path = _beneath(base, name)
-                if path < 0:
-                    continue
-                try:
-                    mount = syscalls.open_tree(
-                        path, "", OPEN_TREE_CLONE | AT_RECURSIVE | syscalls.AT_EMPTY_PATH
-                    )
-                    syscalls.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY, recursive=True)
-                    _attach(mount, path)
-                finally:
-                    os.close(path)
-        finally:
-            os.close(base)
+    def _itself(self, tree: Tree, path: int) -> int:
+        flags = OPEN_TREE_CLONE | AT_RECURSIVE | syscalls.AT_EMPTY_PATH
+        mount = syscalls.open_tree(path, "", flags)
+        syscalls.mount_setattr(mount, set_=MOUNT_ATTR_RDONLY, recursive=True)
+        return mount
 
 
 class WorkingDirectory(NamedTuple):
@@ -282,7 +229,7 @@ class WorkingDirectory(NamedTuple):
         os.close(tree.targets.open(self.path, directory=True))
 
 
-class ReadOnlyRoot(NamedTuple):
+class ReadOnlyRoot:
     """The environment's own files may not be changed."""
 
     def describe(self) -> str:
@@ -292,6 +239,10 @@ class ReadOnlyRoot(NamedTuple):
     def execute(self, tree: Tree) -> None:
         """Make the root mount read-only."""
         syscalls.mount_setattr(tree.targets.root, set_=MOUNT_ATTR_RDONLY)
+
+
+Operation = Filesystem | Bind | Content | Devices | Guarded | WorkingDirectory | ReadOnlyRoot
+"""One step of a plan."""
 
 
 def new_filesystem(fstype: str, options: tuple[tuple[str, str], ...], attributes: int) -> int:
@@ -316,6 +267,15 @@ def _attach(mount: int, target: int, name: str = "") -> None:
         syscalls.move_mount(mount, target, name)
     finally:
         os.close(mount)
+
+
+def _attach_file(mount: int, folder: int, name: str) -> None:
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=folder))
+    except OSError:
+        os.close(mount)
+        raise
+    _attach(mount, folder, name)
 
 
 def _beneath(base: int, name: str) -> int:

@@ -16,14 +16,11 @@ from envgit.sandbox.failure import SandboxError
 from envgit.sandbox.mounts import (
     SAFE,
     Bind,
-    Console,
     Content,
     Devices,
     Filesystem,
-    Links,
-    Masked,
+    Guarded,
     Operation,
-    ReadOnly,
     ReadOnlyRoot,
     WorkingDirectory,
 )
@@ -211,18 +208,14 @@ def _kernel_mounts(*, tty: bool, unified_cgroup: bool) -> list[Operation]:
         # No size: half of the memory, as on a host. Docker's 64 MB breaks PyTorch and Postgres.
         Filesystem("tmpfs", "/dev/shm", (("mode", "1777"),)),
         Filesystem("mqueue", "/dev/mqueue"),
-        Devices(_DEVICES),
-        Links(_DEV_LINKS),
+        Devices(_DEVICES, _DEV_LINKS, tty),
     ]
-    if tty:
-        mounts.append(Console())
     if unified_cgroup:
         mounts.append(Filesystem("cgroup2", "/sys/fs/cgroup", (), SAFE | MOUNT_ATTR_RDONLY))
     return [
         *mounts,
-        Masked("/proc", _MASKED_PROC),
-        Masked("/sys", _MASKED_SYS),
-        ReadOnly("/proc", _READ_ONLY_PROC),
+        Guarded("/proc", _MASKED_PROC, _READ_ONLY_PROC),
+        Guarded("/sys", _MASKED_SYS),
     ]
 
 

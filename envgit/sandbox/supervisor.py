@@ -92,10 +92,11 @@ def run(
 def _filters(plan: Plan, warn: Callable[[str], None]) -> tuple[bytes, ...]:
     if not plan.seccomp:
         return ()
-    filters = seccomp.load(plan.capabilities, plan.seccomp_cache)
-    if filters.missing:
-        warn(f"the command runs without a system call filter: {filters.missing}")
-    return filters.programs
+    try:
+        return seccomp.load(plan.capabilities, plan.seccomp_cache)
+    except seccomp.Unavailable as error:
+        warn(f"the command runs without a system call filter: {error}")
+        return ()
 
 
 def _terminal(plan: Plan) -> Terminal:
@@ -196,8 +197,8 @@ class _Watch:
                     if fd == signals:
                         self._forward(signals)
                     elif fd == self._inbox.fd:
-                        for message in self._inbox.receive():
-                            self._handle(message)
+                        for kind, payload in self._inbox.receive():
+                            self._handle(kind, payload)
                     else:
                         self._move(fd, events)
         finally:
@@ -244,16 +245,16 @@ class _Watch:
             return Outcome(128 + number, number, self._created)
         return Outcome(os.WEXITSTATUS(self._status), None, self._created)
 
-    def _handle(self, message: channel.Message) -> None:
-        if message.kind == channel.MOUNTED:
-            self._created = tuple(message.payload.split(b"\0")[:-1])
+    def _handle(self, kind: int, payload: bytes) -> None:
+        if kind == channel.MOUNTED:
+            self._created = tuple(payload.split(b"\0")[:-1])
             self._on_mounted(self._pid, self._created)
-        elif message.kind == channel.FAILED:
-            self._failure = decode(message.payload)
-        elif message.kind == channel.STOPPED:
-            self._stop_too(message.payload[0])
-        elif message.kind == channel.EXITED:
-            self._status = int(message.payload)
+        elif kind == channel.FAILED:
+            self._failure = decode(payload)
+        elif kind == channel.STOPPED:
+            self._stop_too(payload[0])
+        elif kind == channel.EXITED:
+            self._status = int(payload)
 
     def _forward(self, signals: int) -> None:
         info = os.read(signals, _SIGINFO)

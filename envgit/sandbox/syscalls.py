@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -281,26 +280,6 @@ def overwrite(address: int, content: bytes, length: int) -> None:
     ctypes.memmove(address, content, min(len(content), length))
 
 
-class SeccompRule(NamedTuple):
-    """The call ``name`` fails with ``error`` (0: is allowed); with ``mask``, only if its argument
-    number ``argument``, masked, is ``value``."""
-
-    error: int
-    name: str
-    argument: int = 0
-    mask: int = 0
-    value: int = 0
-
-
-class _ScmpArgCmp(ctypes.Structure):
-    _fields_ = (
-        ("arg", _uint),
-        ("op", _int),
-        ("datum_a", ctypes.c_uint64),
-        ("datum_b", ctypes.c_uint64),
-    )
-
-
 _SCMP_ACT_ALLOW = 0x7FFF0000
 _SCMP_ACT_ERRNO = 0x00050000
 _SCMP_CMP_MASKED_EQ = 7
@@ -311,7 +290,9 @@ _SCMP_ARCH_ARM = 0x40000028
 _COMPANIONS = {"x86_64": (_SCMP_ARCH_X86, _SCMP_ARCH_X32), "aarch64": (_SCMP_ARCH_ARM,)}
 
 
-def compile_seccomp(default: int, rules: Iterable[SeccompRule], *, native: bool = False) -> bytes:
+def compile_seccomp(
+    default: int, rules: Iterable[tuple[int, str, int, int, int]], *, native: bool = False
+) -> bytes:
     """The BPF program for ``rules``; calls without one fail with ``default`` (0: are allowed).
 
     Covers this machine's architecture and the 32-bit ones it runs, and kills for others; with
@@ -319,6 +300,40 @@ def compile_seccomp(default: int, rules: Iterable[SeccompRule], *, native: bool 
     does not know are passed over. Raises ``ImportError`` when there is no libseccomp, ``OSError``
     when it refuses a rule. seccomp_rule_add(3), seccomp_export_bpf(3).
     """
+    lib, comparison = _libseccomp()
+    context = lib.seccomp_init(_seccomp_action(default))
+    try:
+        if native:
+            lib.seccomp_attr_set(context, _SCMP_FLTATR_ACT_BADARCH, _SCMP_ACT_ALLOW)
+        for architecture in () if native else _COMPANIONS.get(os.uname().machine, ()):
+            _seccomp_check(lib.seccomp_arch_add(context, architecture), "seccomp_arch_add")
+        # A binary tree instead of a list: 9 comparisons for the average call instead of 200.
+        # Refused by libseccomp before 2.5, which is as well.
+        lib.seccomp_attr_set(context, _SCMP_FLTATR_CTL_OPTIMIZE, 2)
+        for error, name, argument, mask, value in rules:
+            number = lib.seccomp_syscall_resolve_name(name.encode())
+            if number == -1:
+                continue
+            compare = comparison(argument, _SCMP_CMP_MASKED_EQ, mask, value)
+            result = lib.seccomp_rule_add_array(
+                context, _seccomp_action(error), number, int(mask != 0), ctypes.byref(compare)
+            )
+            _seccomp_check(result, f"seccomp_rule_add {name}")
+        return _seccomp_export(lib, context)
+    finally:
+        lib.seccomp_release(context)
+
+
+def _libseccomp() -> tuple[ctypes.CDLL, type[ctypes.Structure]]:
+    # Set up in here and not at import, for this is needed once in the life of a store.
+    class ScmpArgCmp(ctypes.Structure):
+        _fields_ = (
+            ("arg", _uint),
+            ("op", _int),
+            ("datum_a", ctypes.c_uint64),
+            ("datum_b", ctypes.c_uint64),
+        )
+
     try:
         lib = ctypes.CDLL("libseccomp.so.2")
     except OSError as error:
@@ -329,30 +344,10 @@ def compile_seccomp(default: int, rules: Iterable[SeccompRule], *, native: bool 
     lib.seccomp_attr_set.argtypes = (_ptr, _int, ctypes.c_uint32)
     lib.seccomp_syscall_resolve_name.argtypes = (_str,)
     lib.seccomp_rule_add_array.argtypes = (
-        _ptr, ctypes.c_uint32, _int, _uint, ctypes.POINTER(_ScmpArgCmp)
+        _ptr, ctypes.c_uint32, _int, _uint, ctypes.POINTER(ScmpArgCmp)
     )  # fmt: skip
     lib.seccomp_export_bpf.argtypes = (_ptr, _int)
-    context = lib.seccomp_init(_seccomp_action(default))
-    try:
-        if native:
-            lib.seccomp_attr_set(context, _SCMP_FLTATR_ACT_BADARCH, _SCMP_ACT_ALLOW)
-        for architecture in () if native else _COMPANIONS.get(os.uname().machine, ()):
-            _seccomp_check(lib.seccomp_arch_add(context, architecture), "seccomp_arch_add")
-        # A binary tree instead of a list: 9 comparisons for the average call instead of 200.
-        # Refused by libseccomp before 2.5, which is as well.
-        lib.seccomp_attr_set(context, _SCMP_FLTATR_CTL_OPTIMIZE, 2)
-        for rule in rules:
-            number = lib.seccomp_syscall_resolve_name(rule.name.encode())
-            if number == -1:
-                continue
-            comparison = _ScmpArgCmp(rule.argument, _SCMP_CMP_MASKED_EQ, rule.mask, rule.value)
-            result = lib.seccomp_rule_add_array(
-                context, _seccomp_action(rule.error), number, int(rule.mask != 0), comparison
-            )
-            _seccomp_check(result, f"seccomp_rule_add {rule.name}")
-        return _seccomp_export(lib, context)
-    finally:
-        lib.seccomp_release(context)
+    return lib, ScmpArgCmp
 
 
 def _seccomp_action(error: int) -> int:

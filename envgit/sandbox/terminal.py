@@ -108,7 +108,7 @@ class Terminal:
         return wanted
 
     def handle(self, fd: int, events: int) -> None:
-        """Moves what can be moved. Raises ``BrokenPipeError`` once, when no one reads our output."""
+        """Moves what it can. Raises ``BrokenPipeError`` once, when nobody reads our output."""
         if fd == self.master:
             if events & select.POLLOUT:
                 self._write_master()
