@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from envgit.layers.scan import Skipped
     from envgit.porcelain.layering import Layered
     from envgit.porcelain.snapshot import Current
-    from envgit.repo.objects import ObjectWriter
     from envgit.repo.commits import Commit
+    from envgit.repo.objects import ObjectWriter
     from envgit.repo.signature import Signature
     from envgit.store.worktree import State
 
@@ -175,60 +175,29 @@ def _message(
     return "\n".join(lines).strip("\n") + "\n" if any(lines) else ""
 
 
-def _write(
-    repository: Repository,
-    current: Current,
-    request: _Request,
-) -> CommitResult:
+def _write(repository: Repository, current: Current, request: _Request) -> CommitResult:
     git, head = repository.git, current.head
     old = git.commit(head.commit) if head.commit else None
     if request.amend and old is not None:
-        parents = old.parents
+        parents, runs = old.parents, (*git.metadata(old.id).runs, *request.runs)
     else:
-        parents = (old.id,) if old else ()
+        parents, runs = ((old.id,) if old else ()), request.runs
     parent = parents[0] if parents else None
+    config = request.config
+    if config is None:
+        config = dict(git.metadata(old.id).config) if old else {}
+    metadata = Metadata(config=config, runs=runs)
     writer = git.writer()
     made = _layers(repository, writer, current, parent, old, request)
-    runs, run_config = request.runs, git.metadata(old.id).config if old else {}
-    if request.amend and old is not None:
-        runs = (*git.metadata(old.id).runs, *runs)
-    metadata = Metadata(config=run_config if request.config is None else request.config, runs=runs)
-    oid = layering.write_commit(
-        writer,
-        made.layered,
-        metadata,
-        parents,
-        request.author,
-        request.committer,
-        request.message,
-    )
+    who = (request.author, request.committer)
+    oid = layering.write_commit(writer, made.layered, metadata, parents, *who, request.message)
     state = _next_state(repository, current, made, parent, oid, metadata)
-    seals = [each.seal for each in (made.layered, made.rest) if each and each.seal]
-    subject = request.message.split("\n", 1)[0]
     kind = "commit (amend)" if request.amend else "commit" if old else "commit (initial)"
-    reason = f"{kind}: {subject}"
-    refs, head_update = move_head(head.symbolic, head.commit, oid, reason)
-    publish(
-        repository,
-        writer,
-        Publication(
-            verb="commit",
-            description=reason,
-            refs=refs,
-            head=head_update,
-            state=state,
-            seals=seals,
-            discards=sorted({current.source, *(changes for changes, _ in seals)}),
-            sealed=None if current.copied else (current.state.changes, made.rest_commit or oid),
-            wrote_layers=True,
-        ),
-        request.committer,
-    )
-    position.shorten(repository)
+    subject = request.message.split("\n", 1)[0]
+    _publish(repository, writer, current, made, oid, state, f"{kind}: {subject}", request.committer)
     shown = request.selected
     if request.amend:
-        old_tree = git.rootfs(parent) if parent else None
-        shown = changes(old_tree, git.rootfs(oid))
+        shown = changes(git.rootfs(parent) if parent else None, git.rootfs(oid))
     return CommitResult(
         commit=oid,
         branch=head.branch,
@@ -239,6 +208,33 @@ def _write(
         author=request.author,
         committer=request.committer,
     )
+
+
+def _publish(
+    repository: Repository,
+    writer: ObjectWriter,
+    current: Current,
+    made: _Made,
+    oid: CommitId,
+    state: State,
+    reason: str,
+    committer: Signature,
+) -> None:
+    seals = [each.seal for each in (made.layered, made.rest) if each and each.seal]
+    refs, head = move_head(current.head.symbolic, current.head.commit, oid, reason)
+    publication = Publication(
+        verb="commit",
+        description=reason,
+        refs=refs,
+        head=head,
+        state=state,
+        seals=seals,
+        discards=sorted({current.source, *(changes for changes, _ in seals)}),
+        sealed=None if current.copied else (current.state.changes, made.rest_commit or oid),
+        wrote_layers=True,
+    )
+    publish(repository, writer, publication, committer)
+    position.shorten(repository)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def init(
     source: str | None = None,
     branch: str | None = None,
     message: str | None = None,
-    environ: Mapping[str, str] | None = None,
+    environ: Mapping[str, str],
     overrides: Sequence[tuple[str, str | None]] = (),
     notify: Callable[[str], None] | None = None,
     progress: Callable[[str], None] | None = None,
@@ -66,20 +66,19 @@ def init(
     The repository appears only when its content is there. Raises SourceError, SourceUnreadable,
     ArchiveError, BootstrapError.
     """
-    environment = os.environ if environ is None else environ
     parsed = parse_source(source) if source is not None else None
     project = os.path.abspath(directory)
     path = os.path.join(project, DIRECTORY)
-    repository = Repository(path, environ=environment, overrides=overrides, notify=notify)
+    repository = Repository(path, environ=environ, overrides=overrides, notify=notify)
     if os.path.isdir(path):
         return _again(repository, source)
-    settings = Settings.load(environ=environment, repository=None, overrides=overrides)
-    store = open_store(environment, settings)
+    settings = Settings.load(environ=environ, repository=None, overrides=overrides)
+    store = open_store(environ, settings)
     with store.lock(exclusive=False, what="init", on_wait=repository.notify):
         changes = store.new_changes()
         try:
             if parsed is not None:
-                _fill(store, changes, parsed, environment, progress, stdin)
+                _fill(repository, changes, parsed, progress, stdin)
             os.makedirs(project, exist_ok=True)
             _create(repository, store, changes, branch or settings.get_text("init.defaultBranch"))
         except BaseException:
@@ -122,41 +121,49 @@ def _create(repository: Repository, store: Store, changes: ChangesId, branch: st
 
 
 def _fill(
-    store: Store,
+    repository: Repository,
     changes: ChangesId,
     source: Source,
-    environ: Mapping[str, str],
     progress: Callable[[str], None] | None,
     stdin: BinaryIO | None,
 ) -> None:
     """Put the source's content into the (never mounted) upper directory of ``changes``."""
-    upper = store.upper_path(changes)
+    upper = repository.store.upper_path(changes)
     if source.kind == SCRATCH:
         return
     if source.kind == TAR:
-        _extract(source.value, upper, stdin)
+        _extract(repository, source.value, upper, stdin)
     elif source.kind == ROOTFS:
         _copy(source.value, upper)
     elif source.kind == DEBIAN:
         from envgit.image.debian import bootstrap
 
-        bootstrap(source.value, source.packages, upper, environment=environ, progress=progress)
+        bootstrap(
+            source.value,
+            source.packages,
+            upper,
+            environment=repository.environ,
+            progress=progress,
+        )
 
 
-def _extract(file: str, upper: str, stdin: BinaryIO | None) -> None:
+def _extract(repository: Repository, file: str, upper: str, stdin: BinaryIO | None) -> None:
     from envgit.layers.tar import extract
 
     if file == "-":
         if stdin is None:
             raise SourceUnreadable("tar:- needs an archive on standard input")
-        extract(stdin, upper)
-        return
-    try:
-        stream = open(file, "rb")  # noqa: SIM115  (closed below; only opening is explained)
-    except OSError as error:
-        raise SourceUnreadable(f"cannot read '{file}': {error.strerror}") from error
-    with stream:
-        extract(stream, upper)
+        extracted = extract(stdin, upper)
+    else:
+        try:
+            stream = open(file, "rb")  # noqa: SIM115  (only opening is to be explained)
+        except OSError as error:
+            raise SourceUnreadable(f"cannot read '{file}': {error.strerror}") from error
+        with stream:
+            extracted = extract(stream, upper)
+    for skipped in extracted.skipped:
+        path = skipped.path.decode("utf-8", "backslashreplace")
+        repository.notify(f"{path} is left out: {skipped.reason}")
 
 
 def _copy(folder: str, upper: str) -> None:

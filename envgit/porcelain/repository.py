@@ -98,6 +98,7 @@ class Repository:
         """Make a repository in ``directory``; see :func:`envgit.porcelain.init.init`."""
         from envgit.porcelain.init import init
 
+        options.setdefault("environ", os.environ)
         return init(directory, source=source, **options).repository
 
     # -- what a repository is made of -------------------------------------------------------
