@@ -118,7 +118,15 @@ def configuration_page() -> str:
     return NOTICE + CONFIGURATION + "".join(rows)
 
 
+def verbs_page() -> str:
+    """The page of verbs."""
+    import verb_pages
+
+    return NOTICE + verb_pages.page()
+
+
 PAGES = {
+    "reference/verbs.rst": verbs_page,
     "reference/errors.rst": errors_page,
     "reference/configuration.rst": configuration_page,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envgit.cli import editor, summary
 from envgit.cli.app import App
@@ -75,22 +75,16 @@ def commit(
     quiet: bool,
     verbose: bool,
     file: str | None,
-    author: str | None,
-    date: str | None,
     messages: tuple[str, ...],
     reedit: str | None,
     reuse: str | None,
-    reset_author: bool,
     auto: bool,
     edit: bool | None,
     everything: bool,
     no_verify: bool,
-    amend: bool,
-    allow_empty: bool,
-    allow_empty_message: bool,
-    allow_unflushed: bool,
     as_json: bool,
     paths: tuple[str, ...],
+    **options: Any,
 ) -> int:
     """Record the uncommitted changes as a commit.
 
@@ -105,22 +99,14 @@ def commit(
     """
     _check_sources(messages, file, reedit or reuse, auto)
     message = _message(app, messages, file, reedit or reuse)
-    callback = None
-    if edit or reedit is not None or (edit is None and message is None and not auto):
-        callback = _editing(app, verbose=verbose)
+    asks = edit or reedit is not None or (edit is None and message is None and not auto)
     try:
         result = app.repository.commit(
             message,
             paths=[os.fsencode(path) for path in paths],
-            amend=amend,
-            allow_empty=allow_empty,
-            allow_empty_message=allow_empty_message,
-            allow_unflushed=allow_unflushed,
-            author=author,
-            date=date,
-            reset_author=reset_author,
             auto=auto,
-            edit=None if amend and edit is False else callback,
+            edit=_editing(app, verbose=verbose) if asks else None,
+            **options,
         )
     except NothingToCommit as error:
         app.out.line(error.message)
@@ -134,7 +120,7 @@ def commit(
     if as_json:
         app.out.json(summary.as_json(result))
     elif not quiet:
-        summary.write(app, result, dated=amend or date is not None)
+        summary.write(app, result, dated=options["amend"] or options["date"] is not None)
     summary.warn_skipped(app, result.skipped)
     return 0
 

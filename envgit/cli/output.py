@@ -81,6 +81,11 @@ class Output:
         stream.write(data)
         stream.flush()
 
+    def binary(self) -> BinaryIO:
+        """Standard output itself, for a stream of bytes such as an archive."""
+        self.flush()
+        return self._stdout
+
     def close(self) -> None:
         """Write the rest and wait until the reader has left the pager."""
         try:

@@ -9,16 +9,18 @@ form and positional arguments; click then converts, validates and calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from envgit.cli.errors import UsageProblem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NONE, VALUE, OPTIONAL, LAST = "none", "value", "optional", "last"
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """One way to write an option: ``--quiet`` or ``-q``.
 
     ``takes`` says whether a value follows (NONE, VALUE, OPTIONAL: only when attached, LAST: unless
@@ -33,13 +35,18 @@ class Spelling:
     negation: bool = False
 
 
-@dataclass(slots=True)
 class Line:
-    """A command line taken apart: option tokens for click, positionals, and what follows ``--``."""
+    """A command line taken apart: option tokens for click, positionals, and what follows ``--``.
 
-    options: list[tuple[str, list[str]]] = field(default_factory=list)
-    positionals: list[str] = field(default_factory=list)
-    after: list[str] | None = None
+    (No dataclass, and no ``collections.abc`` at run time: `run` pays for both at each start.)
+    """
+
+    __slots__ = ("after", "options", "positionals")
+
+    def __init__(self) -> None:
+        self.options: list[tuple[str, list[str]]] = []
+        self.positionals: list[str] = []
+        self.after: list[str] | None = None
 
     def tokens(self) -> list[str]:
         """The options in full form, one after another."""

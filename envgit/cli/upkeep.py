@@ -114,21 +114,24 @@ def _print_usage(app: App, result: DiskUsage, *, exact: bool) -> None:
         app.out.line(f"{size:>{width}}  {text}")
 
 
-@verb("fsck", "fsck [--full] [-q]")
+@verb("fsck", "fsck [--full] [-q]", "fsck --repair")
 @flag("--full", "read every file of every layer and compare its content (default)", default=True)
 @flag("-q, --quiet", "only report problems")
+@flag("--repair", "give the worktree a new state at HEAD when its own cannot be read")
 @json_flag
-def fsck(app: App, full: bool, quiet: bool, as_json: bool) -> int:
+def fsck(app: App, full: bool, quiet: bool, repair: bool, as_json: bool) -> int:
     """Verify every object, layer and file.
 
     Each git object is read and its hash compared, each pointer parsed, each file of each layer
     compared with its pointer: metadata, and the content's sha256 unless --no-full. The exit status
     is 0 when all is well.
     """
-    from envgit.porcelain.fsck import fsck as verify
+    from envgit.porcelain import fsck as porcelain
 
+    if repair:
+        porcelain.repair(app.repository)
     with progress(app, quiet=quiet) as meter:
-        problems = verify(app.repository, content=full, progress=meter)
+        problems = porcelain.fsck(app.repository, content=full, progress=meter)
     if as_json:
         app.out.json(problems)
     else:

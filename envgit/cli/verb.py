@@ -66,6 +66,21 @@ class Option(click.Option):
             if text.startswith("--") and not text.startswith("--no-")
         ]
 
+    def spelled(self) -> str:
+        """The option as help shows it: ``-F, --file <file>``."""
+        names = ", ".join(self.opts)
+        if self.is_flag or self.count:
+            return names
+        if self.last is not None:
+            return f"{names} [{self.hint}]"
+        if self.optional is not None:
+            return (
+                f"{names}[={self.hint}]"
+                if self.opts[-1].startswith("--")
+                else f"{names}[{self.hint}]"
+            )
+        return f"{names} {self.hint}"
+
 
 class Verb(click.Command):
     """A verb of envgit. ``usage`` lists its synopses without the program's name.
@@ -321,17 +336,7 @@ def _synopsis(start: str, synopsis: str) -> list[str]:
 
 
 def _option_lines(option: Option) -> list[str]:
-    shorts = [name for name in option.opts if not name.startswith("--")]
-    longs = [name for name in option.opts if name.startswith("--")]
-    left = " " * _INDENT + ", ".join(shorts + longs)
-    if not (option.is_flag or option.count):
-        hint = option.hint or f"<{(option.name or '').replace('_', '-')}>"
-        if option.last is not None:
-            left += f" [{hint}]"
-        elif option.optional is None:
-            left += f" {hint}"
-        else:
-            left += f"[={hint}]" if longs else f"[{hint}]"
+    left = " " * _INDENT + option.spelled()
     text = option.help or ""
     if len(left) < _COLUMN:
         return [f"{left:<{_COLUMN}}{text}".rstrip()]
