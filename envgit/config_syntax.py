@@ -124,7 +124,8 @@ def _value(text: str, position: int) -> tuple[str, int]:
             parts.append(text[position:end])
             position = end
     if quoted:
-        raise _Syntax(min(position, len(text)))
+        # An escaped end of file counts as one more line.
+        raise _Syntax(min(position, len(text)), 1 if position > len(text) else 0)
     return "".join(parts), min(position, len(text))
 
 
@@ -176,13 +177,16 @@ def parse_bool(value: str | None) -> bool | None:
     if word in _FALSE:
         return False
     try:
-        return parse_int(word) != 0
+        return parse_int(word, bits=32) != 0  # a C int to git
     except ValueError:
         return None
 
 
-def parse_int(value: str) -> int:
-    """A number as git_config_int64 reads it. Raises ValueError with git's word for the fault."""
+def parse_int(value: str, *, bits: int = 64) -> int:
+    """A signed number of so many bits, as git_config_int64 reads it.
+
+    Raises ValueError with git's word for the fault.
+    """
     match = _NUMBER.match(value)
     if match is None:
         _invalid("invalid unit")
@@ -192,7 +196,7 @@ def parse_int(value: str) -> int:
     if unit not in _UNITS:
         _invalid("invalid unit")
     number = int(digits, base) * _UNITS[unit] * (-1 if match[1] == "-" else 1)
-    if not -(1 << 63) < number < 1 << 63:
+    if not -(1 << bits - 1) < number < 1 << bits - 1:
         _invalid("out of range")
     return number
 

@@ -38,9 +38,9 @@ class Setting(NamedTuple):
 KNOWN: tuple[Setting, ...] = (
     Setting("advice.detachedHead", "bool", "true", "Explain what a detached HEAD is."),
     Setting("alias.<name>", "text", None, "A verb of your own; ``!command`` runs a shell."),
-    Setting("color.ui", "text", "auto", "Colour: ``auto`` (on a terminal), ``always``, ``never``."),
     Setting("color.<section>", "text", None, "As ``color.ui``, for one verb's output."),
     Setting("color.<section>.<slot>", "colour", None, "One colour, in git's words."),
+    Setting("color.ui", "text", "auto", "Colour: ``auto`` (on a terminal), ``always``, ``never``."),
     Setting("core.abbrev", "int", "7", "Least number of digits of a shortened id."),
     Setting("core.editor", "text", None, "The editor for messages, before VISUAL and EDITOR."),
     Setting("core.hooksPath", "path", None, "Where hooks are, instead of ``.envgit/hooks``."),
