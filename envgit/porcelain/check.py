@@ -55,7 +55,7 @@ def first_good(
     steps, codes = 0, set()
     while commit is not None:
         found = git.commit(commit)
-        say(f"trying {git.abbreviate(commit)} {found.subject}")
+        say(f"trying {git.abbrev(commit)} {found.subject}")
         code = run(repository, argv, revision=commit).exit_code
         if code == 0:
             return FirstGood(commit, steps, dirty)

@@ -76,7 +76,7 @@ def _layers(
         users.setdefault(git.commit(commit).layer, commit)
     for number, (layer, commit) in enumerate(users.items()):
         say("layers", number, len(users))
-        where = f"layer {layer} of commit {git.abbreviate(commit)}"
+        where = f"layer {layer} of commit {git.abbrev(commit)}"
         if not store.has_layer(layer):
             yield Problem("error", f"{where} is missing: {store.layer_path(layer)}")
             continue
