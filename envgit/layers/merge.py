@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from envgit.fs.beneath import Walker
 from envgit.layers.copying import copy_content
 from envgit.layers.entry import Entry, Kind, is_overlay_xattr, join
+from envgit.layers.scan import HOST_XATTRS
 from envgit.layers.writer import UNLINKABLE, Writer, write_attributes
 
 _DIR = "d"
@@ -178,5 +179,5 @@ def _xattrs(file: int | bytes) -> tuple[tuple[bytes, bytes], ...]:
             raise
         return ()
     kept = [name for name in names if not is_overlay_xattr(os.fsencode(name))]
-    kept = [name for name in kept if name not in ("security.selinux", "security.evm")]
+    kept = [name for name in kept if name not in HOST_XATTRS]
     return tuple((os.fsencode(n), os.getxattr(file, n, follow_symlinks=follow)) for n in kept)

@@ -35,7 +35,7 @@ _NOATIME = os.O_NOATIME
 
 # Attributes that belong to the host, not the file: SELinux labels come from its policy, and
 # EVM's HMAC is made with the host's key over the inode number. No other machine could use either.
-_HOST_XATTRS = frozenset({"security.selinux", "security.evm"})
+HOST_XATTRS = frozenset({"security.selinux", "security.evm"})
 
 
 class ScanError(EnvgitError):
@@ -322,7 +322,7 @@ class _Scanner:
         kept: list[tuple[bytes, bytes]] = []
         marks: dict[str, bytes] = {}
         for name in listed:
-            if name in _HOST_XATTRS:
+            if name in HOST_XATTRS:
                 continue
             encoded = os.fsencode(name)
             if is_overlay_xattr(encoded):

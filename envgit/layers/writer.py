@@ -38,19 +38,15 @@ class WriteError(EnvgitError):
     """A tree that cannot be written as it should be: its source is missing or has changed."""
 
 
-def write_attributes(file: int | tuple[int, bytes], entry: Entry, mtime_ns: int | None) -> None:
-    """Give an open file, or a name in a directory, the owner, mode, attributes, time of an entry.
+# An open file, or a name in an open directory.
+File = int | tuple[int, bytes]
 
-    ``mtime_ns`` None takes the entry's seconds, and leaves the time of directories alone.
-    """
+
+def write_owner_mode(file: File, entry: Entry) -> None:
+    """Give a file its owner, then its mode."""
     if isinstance(file, int):
         os.fchown(file, entry.uid, entry.gid)
         os.fchmod(file, entry.mode)
-        for name, value in entry.xattrs:
-            os.setxattr(file, name, value)
-        if mtime_ns is not None or entry.kind != Kind.DIR:
-            mtime_ns = entry.mtime * 1_000_000_000 if mtime_ns is None else mtime_ns
-            os.utime(file, ns=(mtime_ns, mtime_ns))
         return
     parent, name = file
     os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
@@ -58,12 +54,38 @@ def write_attributes(file: int | tuple[int, bytes], entry: Entry, mtime_ns: int 
         # fchmodat(2) follows symlinks, but this name was made by us as something else, in a
         # directory that is ours alone.
         os.chmod(name, entry.mode, dir_fd=parent)
-    for attribute, value in entry.xattrs:
-        # There is no setxattrat(2) before Linux 6.13.
-        place = b"/proc/self/fd/%d/%s" % (parent, name)
-        os.setxattr(place, attribute, value, follow_symlinks=False)
-    mtime_ns = entry.mtime * 1_000_000_000 if mtime_ns is None else mtime_ns
-    os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+
+def write_time(file: File, mtime_ns: int) -> None:
+    """Give a file its mtime, and the same atime."""
+    if isinstance(file, int):
+        os.utime(file, ns=(mtime_ns, mtime_ns))
+    else:
+        os.utime(file[1], ns=(mtime_ns, mtime_ns), dir_fd=file[0], follow_symlinks=False)
+
+
+def write_attributes(file: File, entry: Entry, mtime_ns: int | None) -> None:
+    """Give a file everything of ``entry`` but its content.
+
+    ``mtime_ns`` None takes the entry's seconds, and leaves the time of directories alone.
+    """
+    write_owner_mode(file, entry)
+    # There is no setxattrat(2) before Linux 6.13.
+    place = file if isinstance(file, int) else b"/proc/self/fd/%d/%s" % file
+    for name, value in entry.xattrs:
+        os.setxattr(place, name, value, follow_symlinks=isinstance(file, int))
+    if mtime_ns is not None:
+        write_time(file, mtime_ns)
+    elif entry.kind != Kind.DIR:
+        write_time(file, entry.mtime * 1_000_000_000)
+
+
+def make_special(parent: int, name: bytes, entry: Entry) -> None:
+    """Make a symlink, fifo or device, without its attributes."""
+    if entry.kind == Kind.SYMLINK:
+        os.symlink(entry.target, name, dir_fd=parent)
+    else:
+        os.mknod(name, _TYPES[entry.kind] | 0o600, os.makedev(*entry.rdev), dir_fd=parent)
 
 
 class Writer:
@@ -102,11 +124,7 @@ class Writer:
     def special(self, path: bytes, entry: Entry, mtime_ns: int | None = None) -> None:
         """Make a symlink, fifo or device."""
         parent, name = self._walker.parent(path)
-        if entry.kind == Kind.SYMLINK:
-            os.symlink(entry.target, name, dir_fd=parent)
-        else:
-            device = os.makedev(*entry.rdev)
-            os.mknod(name, _TYPES[entry.kind] | 0o600, device, dir_fd=parent)
+        make_special(parent, name, entry)
         write_attributes((parent, name), entry, mtime_ns)
 
     def whiteout(self, path: bytes) -> None:
@@ -147,11 +165,9 @@ class Writer:
         """Give every directory its attributes, the deepest first."""
         for path, entry, mtime_ns in reversed(self._directories):
             fd = self._walker.enter(path)
-            write_attributes(fd, entry, None)
+            write_attributes(fd, entry, mtime_ns)
             if entry.opaque:
                 os.setxattr(fd, OPAQUE, b"y")
             if path in self._hiding:
                 os.setxattr(fd, ORIGIN, b"")
-            if mtime_ns is not None:
-                os.utime(fd, ns=(mtime_ns, mtime_ns))
         self._directories.clear()

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ParamSpec
 
 import pytest
@@ -112,7 +112,7 @@ def photograph(root: str, *, seconds: bool = False, directory_times: bool = Fals
         os.close(fd)
     for paths in inodes.values():
         for path in paths:
-            shots[path] = Shot(**{**shots[path].__dict__, "links": tuple(sorted(paths))})
+            shots[path] = replace(shots[path], links=tuple(sorted(paths)))
     return shots
 
 

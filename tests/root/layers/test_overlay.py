@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -102,7 +102,7 @@ class Bench:
 
 
 def without_links(shots: dict) -> dict:
-    return {path: shot.__class__(**{**shot.__dict__, "links": ()}) for path, shot in shots.items()}
+    return {path: replace(shot, links=()) for path, shot in shots.items()}
 
 
 def make(root: str) -> None:
