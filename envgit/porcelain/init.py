@@ -85,6 +85,8 @@ def init(
             store.delete_changes(changes)
             store.empty_trash()
             raise
+    # Anew: filling may have read the settings before the repository's own file was there.
+    repository = Repository(path, environ=environ, overrides=overrides, notify=notify)
     if parsed is None:
         return InitResult(repository, False, None)
     first = commit(
