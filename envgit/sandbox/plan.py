@@ -76,9 +76,10 @@ class RunOptions(NamedTuple):
 
     ``argv`` replaces the image's Cmd; ``entrypoint`` replaces its Entrypoint and forgets its Cmd.
     ``env`` is ordered pairs, later ones win. ``volumes`` are ``SRC:DST[:ro]`` with an absolute SRC,
-    ``tmpfs`` are ``DST[:option,...]``. ``tty`` gives the command a terminal of its own;
-    ``interactive`` lets it read our standard input, else it reads /dev/null. ``term`` is the
-    host's TERM, used with a tty only. ``rlimits`` are (resource number, soft, hard).
+    ``tmpfs`` are ``DST[:option,...]``. ``network`` is "host" (so is None) or "none". ``tty`` gives
+    the command a terminal of its own; ``interactive`` lets it read our standard input, else it
+    reads /dev/null. ``term`` is the host's TERM, used with a tty only. ``rlimits`` are (resource
+    number, soft, hard).
     """
 
     argv: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class RunOptions(NamedTuple):
     user: str | None = None
     volumes: tuple[str, ...] = ()
     tmpfs: tuple[str, ...] = ()
-    network: str = "host"
+    network: str | None = None
     hostname: str | None = None
     read_only: bool = False
     cap_add: tuple[str, ...] = ()
@@ -162,13 +163,14 @@ def make_plan(
     that it may be shown inside. Raises ``SandboxError`` for what makes no sense.
     """
     name = options.hostname or hostname
-    if options.network not in ("host", "none"):
-        raise SandboxError(f"unknown network {options.network!r}", hint="use host or none")
+    network = options.network or "host"
+    if network not in ("host", "none"):
+        raise SandboxError(f"unknown network {network!r}", hint="use host or none")
     if not name or len(name) > 64 or "/" in name or "\0" in name or "\n" in name:
         raise SandboxError(f"{name!r} is not a host name")
     cwd = _inside(options.workdir or config.get("WorkingDir") or "/", "working directory")
     namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
-    if options.network == "none":
+    if network == "none":
         namespaces |= CLONE_NEWNET
     user = options.user if options.user is not None else config.get("User") or ""
     return Plan(
@@ -177,7 +179,7 @@ def make_plan(
         hostname=name,
         mounts=(
             *_kernel_mounts(tty=options.tty, unified_cgroup=unified_cgroup),
-            *_network_files(name, resolv_conf if options.network == "host" else None),
+            *_network_files(name, resolv_conf if network == "host" else None),
             *_user_mounts(options),
             *([WorkingDirectory(cwd)] if cwd != "/" else []),
             *([ReadOnlyRoot()] if options.read_only else []),

@@ -66,6 +66,7 @@ def _write(path: str, programs: tuple[bytes, ...]) -> None:
     data = body + zlib.crc32(body).to_bytes(4, "little")
     temporary = f"{path}.{os.getpid()}"
     try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
