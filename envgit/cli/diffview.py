@@ -44,11 +44,20 @@ class DiffView:
         return bool(self.parts)
 
     def write(
-        self, app: App, difference: Difference, *, prefix: Callable[[], str] | None = None
+        self,
+        app: App,
+        difference: Difference,
+        *,
+        listed: Difference | None = None,
+        prefix: Callable[[], str] | None = None,
     ) -> None:
-        """Write all parts; ``prefix`` gives what precedes each line (the log's graph)."""
+        """Write all parts; ``prefix`` gives what precedes each line (the log's graph).
+
+        ``listed`` is the difference that names and patches are of, when not of all.
+        """
         before = prefix or (lambda: "")
-        changes = difference.changes
+        listed = difference if listed is None else listed
+        changes = listed.changes
         written = False
         for line in self._lists(app, changes):
             app.out.write(before() + line)
@@ -63,7 +72,7 @@ class DiffView:
             app.out.write(before() + "\n")
         style = self._style(app)
         for change in changes:
-            for line in patch.write(change, self._texts(difference), style):
+            for line in patch.write(change, self._texts(listed), style):
                 app.out.write(before() + line)
 
     def _lists(self, app: App, changes: Iterable[FileChange]) -> Iterable[str]:

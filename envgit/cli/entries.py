@@ -82,8 +82,9 @@ def _skip_blank(lines: list[str], at: int) -> int:
     return at
 
 
-def sanitize(subject: str) -> str:
-    """A subject that serves as a file name (``%f``)."""
+def sanitize(message: str) -> str:
+    """The message's first line as a name for a file (``%f``)."""
+    subject = message.strip().split("\n", 1)[0]
     text = re.sub(r"[^A-Za-z0-9._]+", "-", subject)
     text = re.sub(r"\.+", ".", text)
     return text.strip("-").rstrip(".-")

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.logoptions import log_options, merges_from, query_from, style_from, tips_from
-from envgit.cli.logview import LogStyle, LogView
+from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
 from envgit.errors import EnvgitError
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from envgit.porcelain.history import LogEntry, Query
 
 
-@verb("log", "log [<options>] [<revision-range>] [[--] <path>...]", dashes=True, number="--max-count")
+@verb(
+    "log", "log [<options>] [<revision-range>] [[--] <path>...]", dashes=True, number="--max-count"
+)
 @log_options
 @json_flag
 @argument("arguments", nargs=-1)
@@ -79,15 +82,16 @@ class Differences:
         self._paths = paths
         self._follow = follow
 
-    def __call__(self, entry: LogEntry) -> list[tuple[str, Difference]]:
+    def __call__(self, entry: LogEntry) -> list[Shown]:
         parents: Sequence[CommitId | None] = entry.commit.parents or (None,)
-        if len(parents) > 1:
-            if self._merges == "off":
-                return []
-            if self._merges == "first-parent":
-                parents = parents[:1]
-        named = len(parents) > 1
-        return [(str(parent) if named else "", self._between(entry, parent)) for parent in parents]
+        if len(parents) == 1 or self._merges == "first-parent":
+            return [Shown("", self._between(entry, parents[0]))]
+        if self._merges == "off":
+            return []
+        found = [self._between(entry, parent) for parent in parents]
+        if self._merges == "combined":
+            return [Shown("", found[0], _in_all(found))]
+        return [Shown(str(parent), one) for parent, one in zip(parents, found, strict=True)]
 
     def _between(self, entry: LogEntry, parent: CommitId | None) -> Difference:
         from envgit.porcelain.difference import between
@@ -100,6 +104,14 @@ class Differences:
         found = between(self._app.repository, parent, entry.id, choice=choice)
         found.changes = tuple(change for change in found.changes if change.path == entry.path)
         return found
+
+
+def _in_all(found: Sequence[Difference]) -> Difference:
+    """The changes from the first parent to a merge that are changes from every parent."""
+    common = set.intersection(*({change.path for change in one.changes} for one in found))
+    listed = copy(found[0])
+    listed.changes = tuple(change for change in listed.changes if change.path in common)
+    return listed
 
 
 def _write_json(app: App, entries: Any, options: dict[str, Any]) -> None:
@@ -147,7 +159,7 @@ def show(
     names, picked = ranges.split_objects(app.repository, arguments, paths)
     query = query_from(options)
     options.pop("walk_reflogs")
-    merges = merges_from(options, default="off")
+    merges = merges_from(options, default="combined")
     shown_paths = [] if options.pop("full_diff") else picked
     if as_json:
         entries = [_entry(app, name) for name in names or ["HEAD"]]
@@ -181,6 +193,7 @@ class _Shower:
             for entry in history.log(self._app.repository, names, query=self._query):
                 self._view.show(entry)
             return
+        seen: set[str] = set()
         for name in names:
             found = objects.find(self._app.repository, name)
             if isinstance(found, objects.TagObject):
@@ -190,7 +203,8 @@ class _Shower:
                 self._listing(name, found)
             elif isinstance(found, objects.FileObject):
                 self._file(found)
-            else:
+            elif found not in seen:
+                seen.add(found)
                 self._view.show(history.entry(self._app.repository, found))
 
     def _colored(self, text: str) -> str:
@@ -201,10 +215,14 @@ class _Shower:
         out = self._app.out
         self._view.separate()
         out.line(self._colored(f"tag {tag.name}"))
-        if tag.tagger is not None:
-            out.line(f"Tagger: {tag.tagger.name} <{tag.tagger.email}>")
-            dates = self._style.around.dates
-            out.line(f"Date:   {dates.show(tag.tagger.time, tag.tagger.offset)}")
+        form = self._style.form
+        if tag.tagger is not None and not form.oneline:
+            wide = "    " if form.name == "fuller" else ""
+            out.line(f"Tagger: {wide}{tag.tagger.name} <{tag.tagger.email}>")
+            label = {"medium": "Date:   ", "fuller": "TaggerDate: "}.get(form.name)
+            if label is not None:
+                dates = self._style.around.dates
+                out.line(label + dates.show(tag.tagger.time, tag.tagger.offset))
         out.write("\n" + tag.message)
 
     def _listing(self, name: str, found: Any) -> None:

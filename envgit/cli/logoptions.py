@@ -79,7 +79,7 @@ WRITING = section(
     flag("--no-expand-tabs", "leave tabs in messages"),
     flag("--runs", "show the commands recorded as what made each commit"),
     flag("-m", "show the differences of merges from each parent", to="each_parent"),
-    value("--diff-merges <how>", "off, first-parent or separate"),
+    value("--diff-merges <how>", "off, first-parent, separate or combined"),
 )  # fmt: skip
 
 
@@ -264,7 +264,10 @@ def _runs(app: App) -> Callable[[LogEntry], Sequence[str]]:
 
 
 def merges_from(options: dict[str, Any], *, default: str = "off") -> str:
-    """How differences of merges are shown: ``off``, ``first-parent`` or ``separate``."""
+    """How differences of merges are shown: off, first-parent, separate or combined.
+
+    Combined shows the files that differ from all parents, and those against the first.
+    """
     first_parent = options.pop("first_parent")
     how = options.pop("diff_merges")
     if options.pop("each_parent"):
@@ -273,7 +276,8 @@ def merges_from(options: dict[str, Any], *, default: str = "off") -> str:
         return "first-parent" if first_parent else default
     known = {
         "off": "off", "none": "off", "first-parent": "first-parent", "1": "first-parent",
-        "separate": "separate", "m": "separate", "on": "separate",
+        "separate": "separate", "m": "separate", "on": "separate", "c": "combined",
+        "combined": "combined", "cc": "combined", "dense-combined": "combined",
     }  # fmt: skip
     if how not in known:
         raise EnvgitError(f"invalid value for '--diff-merges': '{how}'")

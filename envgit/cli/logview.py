@@ -20,8 +20,21 @@ if TYPE_CHECKING:
     from envgit.porcelain.difference import Difference
     from envgit.porcelain.history import LogEntry
 
-Differences = Callable[["LogEntry"], Sequence[tuple[str, "Difference"]]]
-"""The differences to show with a commit: (the parent when it must be named, the difference)."""
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A difference to show with a commit: ``parent`` when it must be named.
+
+    ``listed``, for merges, are the changes that names and patches are shown of; then the commit's
+    message is set off even when there is none.
+    """
+
+    parent: str
+    difference: Difference
+    listed: Difference | None = None
+
+
+Differences = Callable[["LogEntry"], Sequence[Shown]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +75,15 @@ class LogView:
         if graph is not None:
             graph.update(entry.id, entry.edges, entry.mark or "*")
         shown = False
-        for parent, difference in self._differences(entry) if style.view else ():
-            if not difference:
+        for one in self._differences(entry) if style.view else ():
+            if not one.difference and one.listed is None:
                 continue
-            self._commit(entry, parent)
+            self._commit(entry, one.parent)
             shown = True
-            self._separate()
+            self._separate(merged=one.listed is not None)
             assert style.view is not None
             prefix = graph.padding_line if graph is not None else None
-            style.view.write(self._app, difference, prefix=prefix)
+            style.view.write(self._app, one.difference, listed=one.listed, prefix=prefix)
         if not shown and style.always:
             self._commit(entry, "")
             shown = True
@@ -82,12 +95,12 @@ class LogView:
             self._write("\n")
         self._any = True
 
-    def _separate(self) -> None:
+    def _separate(self, *, merged: bool) -> None:
         """The empty line (or dashes) between message and difference."""
         style = self._style
-        if style.form.oneline or style.form.empty or style.view is None:
+        if (style.form.oneline and not merged) or style.form.empty or style.view is None:
             return
-        both = {"stat", "patch"} <= style.view.parts
+        both = {"stat", "patch"} <= style.view.parts and not merged
         self._write(self._padding() + ("---\n" if both else "\n"))
 
     # Commits --------------------------------------------------------------------------------

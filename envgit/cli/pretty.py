@@ -2,7 +2,8 @@
 """Expands git's format placeholders for a commit, because scripts and fingers know them by heart.
 
 Source: git-log(1), "PRETTY FORMATS". The result was compared with git's for each placeholder.
-Not taken: notes (``%N`` is empty), signatures (``%G?`` is always ``N``), ``%(describe)``.
+Not taken: notes and sources (``%N``, ``%S`` are empty), signatures (``%G?`` is always ``N``),
+``%(describe)``.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class Format:
                 continue
             before = len(state.out)
             if state.padding is None:
-                state.out += item.expand(state)
+                # Not ``out += expand()``: some placeholders change what is out already.
+                text = item.expand(state)
+                state.out += text
             else:
                 at = self._padded(state, item, at)
             if item.magic:
@@ -319,7 +322,7 @@ SIMPLE: Mapping[str, Callable[[State], str]] = {
     "P": lambda state: " ".join(state.entry.parents),
     "p": lambda state: " ".join(map(state.around.abbrev, state.entry.parents)),
     "s": lambda state: subject_of(state.entry.message),
-    "f": lambda state: sanitize(subject_of(state.entry.message)),
+    "f": lambda state: sanitize(state.entry.message),
     "b": lambda state: body_of(state.entry.message),
     "B": lambda state: state.entry.message,
     "d": _names((" (", ", ", ")")),

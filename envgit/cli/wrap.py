@@ -55,13 +55,10 @@ def replace_columns(text: str, start: int, count: int, by: str) -> str:
 
 
 def indent(text: str, first: int, rest: int) -> str:
-    """Indent each line that is not empty: the first by ``first``, the others by ``rest``."""
+    """Indent each line, empty ones too: the first by ``first``, the others by ``rest``."""
     lines = text.splitlines(keepends=True)
     amounts = [max(first, 0)] + [max(rest, 0)] * len(lines)
-    return "".join(
-        (" " * amount if line != "\n" else "") + line
-        for amount, line in zip(amounts, lines, strict=False)
-    )
+    return "".join(" " * amount + line for amount, line in zip(amounts, lines, strict=False))
 
 
 def wrap(text: str, columns: int, first: int, rest: int) -> str:

@@ -41,7 +41,7 @@ class BadPattern(EnvgitError):
 
 @dataclass(frozen=True, slots=True)
 class ReflogStep:
-    """One line of the reflog of ``ref`` (a full name, or HEAD); ``index`` 0 is the newest."""
+    """One line of the reflog of ``ref`` (as it was asked for); ``index`` 0 is the newest."""
 
     ref: str
     index: int
@@ -198,7 +198,7 @@ def walk_reflog(
             parent = point(commit.parents[0]) if commit.parents else None
             if spec and same(point(commit.id), parent):
                 continue
-            step = ReflogStep(name, index, line.message, line.who)
+            step = ReflogStep(ref, index, line.message, line.who)
             yield LogEntry(commit, commit.parents, reflog=step)
 
     stop = None if query.limit is None else query.skip + query.limit

@@ -68,9 +68,14 @@ def _at_path(
     repository: Repository, commit: CommitId | None, revision: str, text: str
 ) -> Listing | FileObject:
     path = plain_path(text)
-    tree: Directory = (
-        repository.git.rootfs(commit) if commit is not None else snapshot.describe(repository).tree
-    )
+    tree: Directory
+    if commit is None:
+        tree = snapshot.describe(repository).tree
+    else:
+        rootfs = repository.git.git_commit(commit).rootfs
+        if not rootfs:
+            raise NoSuchPath(f"path '{text}' does not exist in '{revision}'")
+        tree = repository.git.rootfs(rootfs)
     entry = find_entry(tree, path)
     if entry is None:
         raise NoSuchPath(f"path '{text}' does not exist in '{revision}'")

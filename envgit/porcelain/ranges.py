@@ -123,8 +123,10 @@ def _exists(repository: Repository, argument: str) -> bool:
     if head is None:
         return False
     path = Pathspec.parse([argument]).plain()
-    tree = repository.git.rootfs(head)
-    return path is not None and find_entry(tree, path[0]) is not None
+    rootfs = repository.git.git_commit(head).rootfs
+    if not rootfs or path is None:
+        return False
+    return find_entry(repository.git.rootfs(rootfs), path[0]) is not None
 
 
 def renamed_from(old: Directory | None, new: Directory | None, path: bytes) -> bytes | None:

@@ -51,22 +51,34 @@ def random_parents(rng: random.Random, commits: int, *, octopus: float = 0.1) ->
     return history
 
 
-def write_history(path: Path, parents: Sequence[Sequence[int]], *, step: int = 60) -> list[str]:
-    """A bare repository with these commits, made by fast-import; the ids, in the order given."""
+def write_history(
+    path: Path,
+    parents: Sequence[Sequence[int]],
+    *,
+    step: int = 60,
+    messages: Sequence[str] = (),
+    people: Sequence[tuple[str, str, str]] = (("C", "c@example.org", "+0000"),),
+) -> list[str]:
+    """A bare repository with these commits, made by fast-import; the ids, in the order given.
+
+    ``messages`` and ``people`` (name, address, zone) are used in turn; commit i is branch ``c<i>``.
+    """
     subprocess.run(["git", "init", "-q", "--bare", str(path)], env=ENVIRONMENT, check=True)
-    stream: list[str] = []
+    stream: list[bytes] = []
     for index, ancestors in enumerate(parents):
         when = 1_700_000_000 + index * step
-        stream.append(f"commit refs/heads/c{index}\nmark :{index + 1}\n")
-        stream.append(f"committer C <c@example.org> {when} +0000\n")
-        message = f"commit {index}"
-        stream.append(f"data {len(message)}\n{message}\n")
+        name, mail, zone = people[index % len(people)]
+        stream.append(f"commit refs/heads/c{index}\nmark :{index + 1}\n".encode())
+        stream.append(f"author {name} <{mail}> {when - 30} {zone}\n".encode())
+        name, mail, zone = people[index // 3 % len(people)]
+        stream.append(f"committer {name} <{mail}> {when} {zone}\n".encode())
+        message = messages[index % len(messages)] if messages else f"commit {index}"
+        stream.append(b"data %d\n%b\n" % (len(message.encode()), message.encode()))
         for order, ancestor in enumerate(ancestors):
-            stream.append(f"{'from' if order == 0 else 'merge'} :{ancestor + 1}\n")
-        if ancestors:
-            continue
-        stream.append("deleteall\n")
-    git(path, "fast-import", "--quiet", "--force", stdin="".join(stream).encode())
+            stream.append(f"{'from' if order == 0 else 'merge'} :{ancestor + 1}\n".encode())
+        if not ancestors:
+            stream.append(b"deleteall\n")
+    git(path, "fast-import", "--quiet", "--force", stdin=b"".join(stream))
     lines = git(path, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads").decode()
     ids = dict(line.split() for line in lines.splitlines())
     return [ids[f"refs/heads/c{index}"] for index in range(len(parents))]
