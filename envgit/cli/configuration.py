@@ -219,20 +219,27 @@ def _typed(entry: Entry, kind: str | None) -> str | None:
     if kind in ("bool", "boolean"):
         found = parse_bool(entry.value)
         if found is None:
-            raise EnvgitError(f"bad boolean config value '{entry.value}' for '{entry.name}'")
+            raise EnvgitError(
+                f"bad boolean config value '{entry.value}' for '{entry.name}'{_in(entry)}"
+            )
         return "true" if found else "false"
     if kind == "int":
         try:
             return str(parse_int(entry.value or ""))
         except ValueError as error:
             raise EnvgitError(
-                f"bad numeric config value '{entry.value}' for '{entry.name}': {error}"
+                f"bad numeric config value '{entry.value}' for '{entry.name}'{_in(entry)}: {error}"
             ) from error
     if kind == "path":
         return os.path.expanduser(entry.value or "")
     if kind is not None:
         raise EnvgitError(f"unrecognized --type argument, {kind}")
     return entry.value
+
+
+def _in(entry: Entry) -> str:
+    kind, _, path = _origin(entry).partition(":")
+    return f" in file {path}" if kind == "file" else " in command line"
 
 
 def _write(app: App, action: str, words: Sequence[str], path: str) -> int:

@@ -84,7 +84,10 @@ def switch(
     if orphan is not None and names:
         raise EnvgitError("'--orphan' cannot take <start-point>")
     target = names[0] if names else None
-    _start_exists(app, target, create or force_create)
+    if target is None and not given and not detach:
+        raise EnvgitError("missing branch or commit argument")
+    if target is not None and given:
+        _check_start(app, target, f"invalid reference: {target}")
     result = app.repository.switch(
         target,
         create=create,
@@ -143,7 +146,9 @@ def checkout(
         if app.repository.git.head().commit is not None:
             changed.list_short(app, app.repository.status().changes)
         return 0
-    _start_exists(app, revision, creates)
+    if revision is not None and creates:
+        complaint = f"'{revision}' is not a commit and a branch '{creates}' cannot be created from it"
+        _check_start(app, revision, complaint)
     result = app.repository.switch(
         revision if revision is not None or creates or detach else "HEAD",
         create=create,
@@ -216,16 +221,12 @@ def report(
     changed.say_parked(app, result)
 
 
-def _start_exists(app: App, start: str | None, created: str | None) -> None:
+def _check_start(app: App, start: str, complaint: str) -> None:
     """Word an unknown start point of a new branch as git does."""
-    if start is None or created is None:
-        return
     try:
         app.repository.resolve(start)
     except EnvgitError as error:
-        raise EnvgitError(
-            f"'{start}' is not a commit and a branch '{created}' cannot be created from it"
-        ) from error
+        raise EnvgitError(complaint) from error
 
 
 def _sort_out(

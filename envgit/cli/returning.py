@@ -63,18 +63,20 @@ def rollback(
 
 
 @verb("reset", "reset [--mixed | --soft | --hard | --keep] [-q] [<commit>]", dashes=True)
-@flag("--mixed", "reset HEAD and keep the worktree (same as --soft: there is no index)")
-@flag("--soft", "reset only HEAD")
-@flag("--hard", "reset HEAD and the worktree")
-@flag("--keep", "reset HEAD but keep local changes")
+@flag(
+    "--mixed",
+    "reset HEAD and keep the worktree (as --soft: there is no index)",
+    to="mode",
+    flag_value="mixed",
+)
+@flag("--soft", "reset only HEAD", to="mode", flag_value="soft")
+@flag("--hard", "reset HEAD and the worktree", to="mode", flag_value="hard")
+@flag("--keep", "reset HEAD but keep local changes", to="mode", flag_value="keep")
 @flag("-q, --quiet", "be quiet, only report errors")
 @argument("revision", metavar="<commit>")
 def reset(
     app: App,
-    mixed: bool,
-    soft: bool,
-    hard: bool,
-    keep: bool,
+    mode: str | None,
     quiet: bool,
     revision: str | None,
     paths: tuple[str, ...] | None,
@@ -85,11 +87,7 @@ def reset(
     --hard sets the worktree to the commit, too. What --hard drops is set aside, and "envgit undo"
     brings it back.
     """
-    modes = {"mixed": mixed, "soft": soft, "hard": hard, "keep": keep}
-    chosen = [mode for mode, given in modes.items() if given]
-    if len(chosen) > 1:
-        raise EnvgitError(f"options '--{chosen[0]}' and '--{chosen[1]}' cannot be used together")
-    mode = chosen[0] if chosen else "mixed"
+    mode = mode or "mixed"
     if paths:
         raise EnvgitError(
             f"Cannot do {mode} reset with paths.",

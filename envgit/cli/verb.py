@@ -208,15 +208,17 @@ class Declared:
 def flag(spec: str, help: str, *, to: str | None = None, **options: Any) -> Declared:
     """A switch, ``spec`` as help shows it: ``-q, --quiet``. Its first long name can be negated.
 
-    ``to`` names the function's parameter; by default that is the long name.
+    ``to`` names the function's parameter; by default that is the long name. With ``flag_value``
+    several switches set one parameter, the last one winning.
     """
     names = _SPEC.fullmatch(spec)["names"].split(", ")  # type: ignore[index]
     long = next((name for name in names if name.startswith("--")), None)
-    if long is not None and not long.startswith("--no-"):
+    if long is not None and not long.startswith("--no-") and "flag_value" not in options:
         names[names.index(long)] = f"{long}/--no-{long[2:]}"
         options.setdefault("default", False)
     else:
         options.setdefault("is_flag", True)
+        options.setdefault("default", None if "flag_value" in options else False)
     return Declared((*names, to or _parameter(long or names[0])), {"help": help, **options})
 
 
