@@ -283,7 +283,7 @@ def _move(
     else:
         carried, next_state = _next_state(repository, state, commit, keep)
     parked = next_state is not None and next_state.changes != state.changes
-    parked = parked and worktree.is_dirty_quick()
+    parked = parked and worktree.has_changes_quick(state)
     text = reason or _reason(head, symbolic, commit)
     along = verb in ("reset", "rollback") and head.symbolic is not None
     head_update = None if along else _head_update(head, symbolic, commit, text)
@@ -459,7 +459,7 @@ def _rollback_forward(
         committed_runs=0,
     )
     reason = f"rollback: {revision} as a new commit"
-    parked = worktree.is_dirty_quick()
+    parked = worktree.has_changes_quick(state)
     publish(
         repository,
         writer,

@@ -150,12 +150,13 @@ def _take(repository: Repository, *, copy: ChangesId | None) -> Current:
     state = worktree.state()
     head = git.head()
     upper = os.path.join(store.changes_path(state.changes), "upper")
+    mount_points = frozenset(os.fsencode(path) for path in state.mountpoints)
     with worktree.hashes(state.changes) as hashes:
         scanned = scan(
             os.fsencode(upper),
             hashes=hashes,
             overlay=True,
-            excluded=frozenset(os.fsencode(path) for path in state.mountpoints),
+            excluded=mount_points,
         )
     base_tree = git.rootfs(state.base) if state.base else None
     normalized = normalize(scanned.node, base_tree)
@@ -180,5 +181,5 @@ def _take(repository: Repository, *, copy: ChangesId | None) -> Current:
         source=state.changes if copy is None else copy,
         upper=upper,
         copied=copy is not None,
-        skipped=scanned.skipped,
+        skipped=tuple(skip for skip in scanned.skipped if skip.path not in mount_points),
     )
