@@ -147,8 +147,8 @@ def checkout(
             changed.list_short(app, app.repository.status().changes)
         return 0
     if revision is not None and creates:
-        complaint = f"'{revision}' is not a commit and a branch '{creates}' cannot be created from it"
-        _check_start(app, revision, complaint)
+        said = f"'{revision}' is not a commit and a branch '{creates}' cannot be created from it"
+        _check_start(app, revision, said)
     result = app.repository.switch(
         revision if revision is not None or creates or detach else "HEAD",
         create=create,
