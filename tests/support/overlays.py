@@ -21,6 +21,9 @@ from tests.support import probes
 
 P = ParamSpec("P")
 
+# As envgit mounts: an upper directory can serve as a layer anywhere.
+OPTIONS = "index=off,metacopy=off,redirect_dir=off"
+
 
 def isolated(test: Callable[P, None]) -> Callable[P, None]:
     """Run a test in a forked child with its own mount namespace, so that no mount can be left."""
@@ -56,7 +59,7 @@ def isolated(test: Callable[P, None]) -> Callable[P, None]:
 @contextmanager
 def mounted(target: str, lowers: Sequence[str], upper: str = "", work: str = "") -> Iterator[str]:
     """An overlay mount as envgit makes it; ``lowers`` top first."""
-    options = f"index=off,metacopy=off,redirect_dir=off,lowerdir={':'.join(lowers)}"
+    options = f"{OPTIONS},lowerdir={':'.join(lowers)}"
     if upper:
         options += f",upperdir={upper},workdir={work}"
         os.makedirs(work, exist_ok=True)

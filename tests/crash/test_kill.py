@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at every named step and at random instants: the old state or the new one, never a third.
+
+"Old" and "new" are what a user sees: HEAD, every ref, every file of the worktree with all its
+metadata. After each kill the repository is opened anew, found whole by git and by envgit down to
+the bytes of its layers, and used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import labs, scenarios
+from tests.support.labs import Answer, Lab, Sight
+from tests.support.scenarios import SCENARIOS, Scenario, Shelf
+
+pytestmark = [
+    pytest.mark.crash,
+    pytest.mark.root,
+    pytest.mark.needs("overlay", "mountns", "trusted_xattr", "mknod"),
+    pytest.mark.peer("git>=2.30"),
+]
+
+Effort = Callable[[int, int], int]
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Shelf]:
+    """Built labs that scenarios are copied from, with and without a busybox; filled on demand."""
+    return {}
+
+
+@pytest.fixture
+def shelf(
+    request: pytest.FixtureRequest,
+    templates: dict[bool, Shelf],
+    tmp_path_factory: pytest.TempPathFactory,
+    fixed_clock: int,
+) -> Iterator[Callable[[Scenario], Shelf]]:
+    """Gives the lab in which a scenario is about to happen, saved."""
+
+    def start(scenario: Scenario) -> Shelf:
+        base = templates.get(scenario.runs)
+        if base is None:
+            top = tmp_path_factory.mktemp("lab")
+            base = templates[scenario.runs] = Shelf(
+                scenarios.build(top / "lab", busybox=scenario.runs)
+            )
+            base.save()
+        base.restore()
+        scenarios.prepare(base.lab, scenario)
+        shelf = Shelf(base.lab)
+        shelf._saved = base.lab.top.with_name("lab.prepared")
+        shelf.save()
+        return shelf
+
+    yield start
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_at_each_step(
+    scenario: Scenario, shelf: Callable[[Scenario], Shelf], effort: Effort
+) -> None:
+    place = shelf(scenario)
+    lab = place.lab
+    names, allowed = _outcomes(place, scenario)
+    assert names, "no step was reached"
+    for number in _chosen(names, effort(4, len(names))):
+        place.restore()
+        answer = lab.call(scenario.args, _killer(number))
+        assert answer.status == -signal.SIGKILL, f"step {number} {names[number]}: {answer}"
+        _check(lab, allowed, f"killed at step {number}, {names[number]}")
+
+
+def test_in_the_recovery(shelf: Callable[[Scenario], Shelf], effort: Effort) -> None:
+    """A kill in the middle of making good for a kill."""
+    scenario = next(each for each in SCENARIOS if each.name == "commit_-m_new_--_etc_usr/new")
+    place = shelf(scenario)
+    names, allowed = _outcomes(place, scenario)
+    decided = names.index("publish:journal")
+    for number in range(decided, len(names), effort(8, 1)):
+        for again in range(0, len(names) - number, effort(7, 1)):
+            place.restore()
+            place.lab.call(scenario.args, _killer(number))
+            place.lab.call(["branch", "later"], _killer(again))
+            _check(place.lab, allowed, f"killed at {names[number]}, then at step {again}", "later")
+
+
+def test_at_random_instants(shelf: Callable[[Scenario], Shelf], effort: Effort) -> None:
+    dice = random.Random(20240101)
+    wanted = effort(24, 320)
+    chosen = [SCENARIOS[number % len(SCENARIOS)] for number in range(wanted)]
+    tally: dict[str, int] = {}
+    for scenario in sorted(set(chosen), key=lambda each: each.name):
+        place = shelf(scenario)
+        _, allowed = _outcomes(place, scenario)
+        place.restore()
+        begun = time.monotonic()
+        place.lab.call(scenario.args)
+        duration = time.monotonic() - begun
+        for _ in range(chosen.count(scenario)):
+            place.restore()
+            delay = dice.uniform(0, duration)
+            ended = _kill_after(place.lab, scenario, delay)
+            seen = _check(place.lab, allowed, f"killed after {delay * 1000:.1f} ms")
+            tally[f"{ended}, {seen} state"] = tally.get(f"{ended}, {seen} state", 0) + 1
+    print(f"\n{wanted} kills: {tally}")
+    assert any("killed" in text for text in tally)
+
+
+@pytest.mark.parametrize("source", ["scratch", "rootfs"])
+def test_init(source: str, tmp_path: Path, effort: Effort, fixed_clock: int) -> None:
+    """A killed init leaves no repository, or the whole one; the next init works in any case."""
+    content = tmp_path / "rootfs"
+    labs.builders.tree(content, labs.CONTENT)
+    args = ["init", "--from", source if source == "scratch" else f"rootfs:{content}"]
+    lab = Lab(tmp_path / "lab")
+    lab.project.mkdir(parents=True)
+    names = _record(lab, args)
+    expected = lab.sight()
+    for number in _chosen(names, effort(12, len(names))):
+        for path in (lab.project, lab.top / "store"):
+            labs.subprocess.run(["rm", "-rf", str(path)], check=True)
+        lab.project.mkdir()
+        assert lab.call(args, _killer(number)).status == -signal.SIGKILL
+        where = f"killed at step {number}, {names[number]}"
+        if not (lab.project / ".envgit").exists():
+            lab.call(args).ok()
+        assert lab.sight() == expected, where
+        assert sorted(os.listdir(lab.project)) == [".envgit"], where
+        lab.fsck()
+
+
+def _outcomes(place: Shelf, scenario: Scenario) -> tuple[list[str], dict[str, Sight]]:
+    """The steps that the command reaches, and what may be seen if it is killed."""
+    lab = place.lab
+    allowed: dict[str, Sight] = {}
+    if scenario.name != "repair":
+        allowed["old"] = lab.sight()
+    place.restore()
+    names = _record(lab, scenario.args)
+    allowed["new"] = lab.sight()
+    if scenario.runs:
+        # What the command itself writes is there before it is committed.
+        place.restore()
+        plain = [word for word in scenario.args if word not in ("-m", "ran")]
+        lab.call(plain).ok()
+        allowed["run"] = lab.sight()
+    return names, allowed
+
+
+def _record(lab: Lab, args: list[str] | tuple[str, ...]) -> list[str]:
+    log = lab.top / "steps"
+    log.unlink(missing_ok=True)
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    lab.call(args, lambda name: _note(fd, name)).ok()
+    os.close(fd)
+    return log.read_text().split()
+
+
+def _note(fd: int, name: str) -> None:
+    os.write(fd, f"{name}\n".encode())
+
+
+def _killer(number: int) -> Callable[[str], None]:
+    left = [number]
+
+    def hook(name: str) -> None:
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+
+    return hook
+
+
+def _chosen(names: list[str], count: int) -> list[int]:
+    """``count`` steps spread over all of them, always with the first and the last."""
+    last = len(names) - 1
+    if count > last:
+        return list(range(len(names)))
+    return sorted({round(index * last / (count - 1)) for index in range(count)})
+
+
+def _kill_after(lab: Lab, scenario: Scenario, delay: float) -> str:
+    reader, pid = labs.start(scenario.args, lab.project, lab.environ)
+    time.sleep(delay)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with open(reader, "rb") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, -signal.SIGKILL), Answer(code, said.decode())
+    return "ended" if code == 0 else "killed"
+
+
+def _check(lab: Lab, allowed: dict[str, Sight], where: str, *ignored: str) -> str:
+    """Open, look, verify, go on; which of the allowed states it is."""
+    if "old" not in allowed and not _readable(lab):
+        lab.call(["fsck", "--repair"]).ok()
+    sight = lab.sight()
+    for name in ignored:
+        sight.refs.pop(f"refs/heads/{name}", None)
+    matching = [name for name, state in allowed.items() if state == sight]
+    if not matching:
+        pytest.fail(f"{where}: neither of {list(allowed)}\n{_difference(sight, allowed)}")
+    try:
+        lab.fsck()
+        lab.call(["commit", "--allow-empty", "-q", "-m", "next"]).ok()
+    except AssertionError as problem:
+        raise AssertionError(f"{where} ({matching[0]} state)") from problem
+    return matching[0]
+
+
+def _readable(lab: Lab) -> bool:
+    state = Path(lab.open().named_worktree().path, "state")
+    return state.read_text().endswith("}\n")
+
+
+def _difference(sight: Sight, allowed: dict[str, Sight]) -> str:
+    lines = []
+    for name, state in allowed.items():
+        lines.append(f"-- against {name}")
+        if sight.head != state.head:
+            lines.append(f"HEAD {sight.head}, not {state.head}")
+        for ref in sorted({*sight.refs, *state.refs}):
+            if sight.refs.get(ref) != state.refs.get(ref):
+                lines.append(f"{ref} {sight.refs.get(ref)}, not {state.refs.get(ref)}")
+        for path in sorted({*sight.files, *state.files}):
+            if sight.files.get(path) != state.files.get(path):
+                lines.append(f"{path!r} {sight.files.get(path)}, not {state.files.get(path)}")
+    return "\n".join(lines[:40])

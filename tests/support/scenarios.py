@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every verb that writes, each in a situation in which it has something to do.
+
+The crash tests kill them, the disk-full tests starve them. All begin in one and the same lab, which
+has branches, tags, history, an operation to redo and uncommitted changes of every kind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import builders, labs, probes
+from tests.support.labs import Lab
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command line and what comes before it.
+
+    ``prepare`` are command lines run first; ``clean`` says that the uncommitted changes are thrown
+    away before. ``steps`` counts the changes of state it makes, each of which may be where a kill
+    leaves it: ``run -m`` runs, then commits.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    prepare: tuple[tuple[str, ...], ...] = ()
+    clean: bool = False
+    runs: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _scenario(
+    command: str, *prepare: str, name: str = "", clean: bool = False, runs: bool = False
+) -> Scenario:
+    words = tuple(command.split(" "))
+    before = tuple(tuple(line.split(" ")) for line in prepare)
+    return Scenario(name or command.replace(" ", "_"), words, before, clean, runs)
+
+
+SCENARIOS = (
+    _scenario("commit -m new"),
+    _scenario("commit -m new -- etc usr/new"),
+    _scenario("commit --amend -m amended"),
+    _scenario("commit --amend -m reworded", clean=True, name="reword"),
+    _scenario("commit --allow-empty -m empty", clean=True),
+    _scenario("commit -m again", "reset -q --soft HEAD~1", name="commit_after_soft"),
+    _scenario("rollback", name="rollback_dirty"),
+    _scenario("rollback", clean=True, name="rollback_clean"),
+    _scenario("rollback -n 2"),
+    _scenario("rollback --keep-history HEAD~1"),
+    _scenario("reset --hard HEAD~1"),
+    _scenario("reset --soft HEAD~1"),
+    _scenario("switch exp", clean=True),
+    _scenario("switch --discard-changes exp"),
+    _scenario("switch side", name="switch_carrying"),
+    _scenario("switch -c fresh HEAD~1", clean=True),
+    _scenario("switch -q --detach HEAD~1", clean=True),
+    _scenario("checkout -f exp"),
+    _scenario("checkout HEAD~1 -- etc/conf"),
+    _scenario("restore etc usr"),
+    _scenario("branch another"),
+    _scenario("branch -D exp"),
+    _scenario("branch -m main trunk"),
+    _scenario("tag v3"),
+    _scenario("tag -a -m annotated v4"),
+    _scenario("tag -d v1 v2"),
+    _scenario("undo", "rollback", name="undo_rollback"),
+    _scenario("undo", "commit -m new", name="undo_commit"),
+    _scenario("undo 3", "rollback"),
+    _scenario("redo", "rollback", "undo"),
+    _scenario("op restore @~3"),
+    _scenario("gc"),
+    _scenario("gc --expire=now", "rollback", "tag -d v1"),
+    _scenario("config core.editor nano"),
+    _scenario("fsck --repair", name="repair"),
+    _scenario("run -m ran -- sh -c echo>/etc/ran;rm${IFS}/usr/lib/a", runs=True),
+    _scenario("run --rm -- sh -c echo>/etc/ran", runs=True),
+)
+
+
+def build(top: Path, *, busybox: bool = False) -> Lab:
+    """The lab that every scenario starts from."""
+    content = dict(labs.CONTENT)
+    if busybox:
+        probes.require("busybox")
+        source = probes.busybox_static()
+        assert source is not None
+        content["bin"] = {"sh": "-> busybox", "rm": "-> busybox"}
+        builders.tree(top / "rootfs", {"bin": None})
+        shutil.copy(source, top / "rootfs/bin/busybox")
+    lab = labs.make(top, content)
+    call(lab, ("tag", "v1"), ("branch", "side"))
+    edit(lab, lambda root: _second(root))
+    call(lab, ("commit", "-q", "-m", "second"), ("tag", "-a", "-m", "the second", "v2"))
+    call(lab, ("switch", "-q", "-c", "exp"))
+    edit(lab, lambda root: _write(f"{root}/usr/lib/exp", "experiment\n"))
+    call(lab, ("commit", "-q", "-m", "experiment"), ("switch", "-q", "main"))
+    edit(lab, lambda root: _write(f"{root}/usr/share/doc/x", "third\n"))
+    call(lab, ("commit", "-q", "-m", "third"))
+    return lab
+
+
+def dirty(root: str) -> None:
+    """Uncommitted changes: written, new, gone, replaced, opaque, linked, owned, with an xattr."""
+    _write(f"{root}/bin/tool", "#!/bin/sh\nexit 1\n")
+    _write(f"{root}/etc/conf", "changed\n")
+    os.makedirs(f"{root}/usr/new/deep")
+    _write(f"{root}/usr/new/deep/file", "new\n")
+    os.link(f"{root}/usr/new/deep/file", f"{root}/usr/new/link")
+    os.chown(f"{root}/usr/new/deep/file", 70000, 70001)
+    os.unlink(f"{root}/etc/link")
+    os.mkdir(f"{root}/etc/link")
+    shutil.rmtree(f"{root}/usr/lib")
+    os.mkdir(f"{root}/usr/lib")
+    _write(f"{root}/usr/lib/only", "all that is left\n")
+    os.setxattr(f"{root}/usr/lib/only", "user.note", b"kept")
+    os.mkfifo(f"{root}/var/empty/fifo")
+
+
+def prepare(lab: Lab, scenario: Scenario) -> None:
+    """Bring a new lab to where ``scenario`` starts."""
+    if not scenario.clean:
+        edit(lab, dirty)
+    call(lab, *scenario.prepare)
+    if scenario.name == "repair":
+        worktree = lab.open().worktree
+        Path(worktree.path, "state").write_text("{ not a state")
+
+
+def edit(lab: Lab, function: Callable[[str], None]) -> None:
+    """Change files of the worktree."""
+    lab.inside(function)
+
+
+def call(lab: Lab, *commands: Sequence[str]) -> None:
+    """Run commands that must work."""
+    for command in commands:
+        lab.call(command).ok()
+
+
+class Shelf:
+    """Keeps a lab as it is and puts it back, at the very same place, as often as is wanted."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._saved = lab.top.with_name(f"{lab.top.name}.saved")
+
+    def save(self) -> None:
+        """Remember the lab as it is now."""
+        self._copy(self.lab.top, self._saved)
+
+    def restore(self) -> None:
+        """Bring the lab back to what ``save`` saw."""
+        self._copy(self._saved, self.lab.top)
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        target.mkdir(exist_ok=True)
+        for name in ("project", "store"):
+            subprocess.run(["rm", "-rf", str(target / name)], check=True)
+        # One command for both, for layers and spans share inodes.
+        subprocess.run(
+            ["cp", "-a", str(source / "project"), str(source / "store"), f"{target}/"], check=True
+        )
+
+
+def _second(root: str) -> None:
+    _write(f"{root}/usr/lib/c", "library c\n")
+    os.unlink(f"{root}/usr/lib/b")
+    os.link(f"{root}/usr/lib/c", f"{root}/usr/lib/c.link")
+    os.chmod(f"{root}/bin/tool", 0o4755)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
