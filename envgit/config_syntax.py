@@ -28,15 +28,14 @@ class Item(NamedTuple):
 
 # -- the syntax -------------------------------------------------------------------------------
 
-# Only these are white space to git (its own ctype table); \v and \f are ordinary characters.
+# Compiling costs 0.1 ms each at every start, so patterns that are seldom used stand where they are
+# used. Only these are white space to git (its own ctype table); \v and \f are ordinary characters.
 _BLANK = re.compile(r"(?:[ \t\r\n]+|[#;][^\n]*)*")
 _HEADER = re.compile(r'\[([A-Za-z0-9.-]*)(?:[ \t\r]+"((?:[^"\\\n]|\\[^\n])*)")?\]')
-_HEADER_CUT = re.compile(r'\[[A-Za-z0-9.-]*(?:\Z|[ \t\r]+"(?:[^"\\\n]|\\[^\n])*"(?:\n|\Z))')
 _KEY = re.compile(r"([A-Za-z][A-Za-z0-9-]*)[ \t]*")
 _PLAIN = re.compile(r'[^ \t\r\n"\\;#]+')
 _QUOTED = re.compile(r'[^"\\\n]+')
 _ESCAPES = {"t": "\t", "b": "\b", "n": "\n", "\\": "\\", '"': '"', "\n": ""}
-_VALID_NAME = re.compile(r"[A-Za-z0-9.-]+(?:\.[^\n\0]*)?\.[A-Za-z][A-Za-z0-9-]*", re.DOTALL)
 
 
 class _Syntax(Exception):
@@ -70,7 +69,7 @@ def _items(text: str) -> Iterator[Item]:
         if text[position] == "[":
             header = _HEADER.match(text, position)
             if header is None or header[0] == "[]":
-                raise _Syntax(position, 1 if _HEADER_CUT.match(text, position) else 0)
+                raise _Syntax(position, _lines_in_bad_header(text[position:]))
             stem = header[1].lower()
             if header[2] is not None:
                 stem += "." + re.sub(r"\\(.)", r"\1", header[2], flags=re.DOTALL)
@@ -89,6 +88,12 @@ def _items(text: str) -> Iterator[Item]:
         line, counted = line + text.count("\n", counted, position), position
         # git keeps both as C strings.
         yield Item(_until_nul(stem + key[1].lower()), value and _until_nul(value), line)
+
+
+def _lines_in_bad_header(rest: str) -> int:
+    """Where in ``[section "name`` git gives up: 1 if it read on past the end of the line."""
+    cut = re.match(r'\[[A-Za-z0-9.-]*(?:\Z|[ \t\r]+"(?:[^"\\\n]|\\[^\n])*"(?:\n|\Z))', rest)
+    return 0 if cut is None else 1
 
 
 def _value(text: str, position: int) -> tuple[str, int]:
@@ -145,7 +150,7 @@ def canonical(name: str) -> str:
         raise SettingsError(f"key does not contain a section: {name}")
     if not key:
         raise SettingsError(f"key does not contain variable name: {name}")
-    if not _VALID_NAME.fullmatch(name):
+    if not re.fullmatch(r"(?s)[A-Za-z0-9.-]+(?:\.[^\n\0]*)?\.[A-Za-z][A-Za-z0-9-]*", name):
         raise SettingsError(f"invalid key: {name}")
     base, dot, subsection = section.partition(".")
     return f"{base.lower()}{dot}{subsection}.{key.lower()}"
@@ -155,9 +160,7 @@ def canonical(name: str) -> str:
 
 _TRUE = frozenset(("true", "yes", "on"))
 _FALSE = frozenset(("false", "no", "off", ""))
-_NUMBER = re.compile(r"[ \t\n\r\v\f]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_AGE = re.compile(r"(\d{1,9})[ .]?(second|minute|hour|day|week|month|year)s?(?:[ .]ago)?")
 _SECONDS = {
     "second": 1,
     "minute": 60,
@@ -187,7 +190,7 @@ def parse_int(value: str, *, bits: int = 64) -> int:
 
     Raises ValueError with git's word for the fault.
     """
-    match = _NUMBER.match(value)
+    match = re.match(r"[ \t\n\r\v\f]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", value)
     if match is None:
         _invalid("invalid unit")
     digits = match[2]
@@ -208,7 +211,8 @@ def parse_age(text: str) -> int | None:
         return None
     if word in ("now", "all", "true"):
         return 0
-    match = _AGE.fullmatch(word)
+    units = "|".join(_SECONDS)
+    match = re.fullmatch(rf"(\d{{1,9}})[ .]?({units})s?(?:[ .]ago)?", word)
     if match is None:
         _invalid("not an age")
     return int(match[1]) * _SECONDS[match[2]]

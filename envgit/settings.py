@@ -8,7 +8,6 @@ is libgit2's, in ``repo/config.py``). Nothing here looks at the process's enviro
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -102,11 +101,19 @@ KNOWN: tuple[Setting, ...] = (
 
 _BY_NAME = {setting.name.lower(): setting for setting in KNOWN}
 
-_FROM_GIT = re.compile(
-    r"user\.(?:name|email)|core\.(?:editor|pager|quotepath|abbrev)|color\..*|init\.defaultbranch"
+_FROM_GIT = frozenset(
+    (
+        "core.abbrev",
+        "core.editor",
+        "core.pager",
+        "core.quotepath",
+        "init.defaultbranch",
+        "user.email",
+        "user.name",
+    )
 )
-"""What is taken from git's own user settings: who you are and how you like to read. Never
-aliases, hooks or anything that would make us run something of git's."""
+"""What, besides ``color.*``, is taken from git's own user settings: who you are and how you like to
+read. Never aliases, hooks or anything that would make us run something of git's."""
 
 _MAX_INCLUDE_DEPTH = 10  # as git's MAX_INCLUDE_DEPTH
 
@@ -230,7 +237,7 @@ class Settings:
             entries.extend(
                 entry
                 for entry in _read(path, "git", environ)
-                if _FROM_GIT.fullmatch(entry.name) is not None
+                if entry.name in _FROM_GIT or entry.name.startswith("color.")
             )
         system = system_file(environ)
         if system is not None:

@@ -67,7 +67,7 @@ class StatCache:
     def get(self, st: os.stat_result) -> str | None:
         """The sha256 of the file with this status if it is certain, else None."""
         key = _KEY.pack(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
-        digest = self._known.get(key)
+        digest = self._known.get(key) or self._seen.get(key)
         if digest is None:
             return None
         self._seen[key] = digest
@@ -76,11 +76,12 @@ class StatCache:
     def put(self, st: os.stat_result, sha256: str) -> None:
         """Remember; ``st`` was taken before the file was read and still held after."""
         changed = st.st_ctime_ns
-        coarse = changed % 1_000_000_000 == 0
-        if changed >= (self._limit_coarse if coarse else self._limit):
+        if changed >= self._limit:
+            return
+        if changed % 1_000_000_000 == 0 and changed >= self._limit_coarse:
             return
         key = _KEY.pack(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, changed)
-        self._seen[key] = self._known[key] = bytes.fromhex(sha256)
+        self._seen[key] = bytes.fromhex(sha256)
         self._changed = True
 
     def save(self) -> None:

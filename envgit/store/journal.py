@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from envgit.fs import crashpoint, durable
 from envgit.layers.ids import ChangesId, LayerId
@@ -21,8 +20,7 @@ from envgit.store.state import State, StateError, from_json, is_hex
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is to be carried out, in this order.
 
     ``seals`` pairs change sets with the layers that their upper directories become; ``state`` is
@@ -38,8 +36,6 @@ class Record:
     head: tuple[str, str, str] | None = None
     discards: tuple[ChangesId, ...] = ()
     signature: tuple[str, str, int, int] = ("", "", 0, 0)
-    extra: dict[str, Any] = field(default_factory=dict)
-    """JSON that ``porcelain`` wants to find again; not looked at here."""
 
 
 class Journal:
@@ -103,7 +99,6 @@ def _to_json(record: Record) -> dict[str, Any]:
         "head": None if record.head is None else list(record.head),
         "discards": list(record.discards),
         "signature": list(record.signature),
-        "extra": record.extra,
     }
 
 
@@ -114,7 +109,7 @@ def _from_json(data: bytes) -> Record:
         raise ValueError("it is not JSON") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"it is not a journal of format {FORMAT}")
-    keys = {"format", "seals", "state", "refs", "head", "discards", "signature", "extra"}
+    keys = {"format", "seals", "state", "refs", "head", "discards", "signature"}
     for key in keys ^ record.keys():
         raise ValueError(f"'{key}' is {'missing' if key in keys else 'unknown'}")
     for key in ("seals", "refs", "discards", "signature"):
@@ -131,8 +126,6 @@ def _from_json(data: bytes) -> Record:
         raise ValueError("'discards' has something else than change sets")
     if [type(item) for item in record["signature"]] != [str, str, int, int]:
         raise ValueError("'signature' is not name, e-mail, time, offset")
-    if not isinstance(record["extra"], dict):
-        raise ValueError("'extra' is not an object")
     return Record(
         seals=tuple((changes, layer) for changes, layer in record["seals"]),
         state=None if state is None else from_json(state),
@@ -140,7 +133,6 @@ def _from_json(data: bytes) -> Record:
         head=None if head is None else (head[0], head[1], head[2]),
         discards=tuple(record["discards"]),
         signature=tuple(record["signature"]),
-        extra=record["extra"],
     )
 
 

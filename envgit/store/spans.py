@@ -94,8 +94,8 @@ class Spans:
         """The stack for ``tip`` (directories relative to the store, top first) and its depth.
 
         Merges what is due first; a merge that fails (a full disk) is put off as long as the stack
-        is not longer than ``maximum`` (``core.maxDepth``); ``target`` is for tests. Hold the store's lock. Raises what
-        ``parent_of`` raises, StoreError, ChainTooDeep.
+        is not longer than ``maximum`` (``core.maxDepth``); ``target`` is for tests. Hold the
+        store's lock. Raises what ``parent_of`` raises, StoreError, ChainTooDeep.
         """
         units = self.chain(tip, parent_of)
         depth = sum(unit.commits for unit in units)

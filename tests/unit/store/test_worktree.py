@@ -116,7 +116,6 @@ DECIDED = Record(
     head=("ref: refs/heads/main", "b" * 40, "checkout: moving"),
     discards=(ChangesId("d" * 32),),
     signature=("Ä", "a@b", 1704067200, -90),
-    extra={"any": ["thing"]},
 )
 
 
@@ -145,7 +144,6 @@ def test_a_journal_is_pending_until_it_is_cleared(worktree: Worktree) -> None:
         ("signature", ["a", "b", "c", 0]),
         ("state", {"format": 1}),
         ("state", 1),
-        ("extra", None),
     ],
 )
 def test_edited_journals_are_refused(worktree: Worktree, key: str, value: Any) -> None:
