@@ -55,7 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(app: App, error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         app.out.discard()
-        _silence_stdout()
     elif isinstance(error, (GeneratorExit, SystemExit)):
         raise error
     else:
@@ -63,16 +62,20 @@ def _fail(app: App, error: BaseException) -> int:
             app.out.close()
         except OSError:
             app.out.discard()
+    _forget_unwritten()
     status = errors.report(error, environ=app.environ, stderr=app.stderr)
     if app.failure_status is not None and status in (1, 128):
         return app.failure_status
     return status
 
 
-def _silence_stdout() -> None:
-    # Python flushes stdout once more as it ends, and would complain about the closed pipe.
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _forget_unwritten() -> None:
+    """Keep Python, which flushes stdout once more as it ends, from complaining about it then."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(app: App, command: list[str]) -> int:
