@@ -22,26 +22,23 @@ from dataclasses import dataclass
 
 from envgit.fs import crashpoint, durable
 from envgit.repo import delta
-from envgit.repo.commits import ROOTFS, parse_commit
+from envgit.repo.commits import LAYER, parse_commit
 from envgit.repo.pack import (
-    BLOB,
     COMMIT,
     KINDS,
     TREE,
-    PackError,
-    PackIndex,
     PackWriter,
-    index_paths,
 )
-from envgit.repo.trees import Reader, parse_tree
+from envgit.repo.packindex import PackError, PackIndex, index_paths
+from envgit.repo.reachable import Reachable, parse_any_tree
+from envgit.repo.trees import Reader
 
 _FRESH_PACKS = 24
 _FRESH_OBJECTS = 256
 _FACTOR = 4
 # Above this a pack is left for gc: joining it would take noticeable time within a commit.
 _LARGEST = 256 << 20
-_MAX_CHAIN = 40  # git's own limit when it makes chains of deltas is 50
-_KEPT_BY = (".keep", ".promisor", ".mtimes", ".bitmap")
+KEPT_BY = (".keep", ".promisor", ".mtimes", ".bitmap")
 
 _NUMBERS = {name.decode(): number for number, name in KINDS.items()}
 
@@ -61,8 +58,8 @@ def consolidate(directory: str, reader: Reader) -> None:
     """
     if len(index_paths(directory)) < _FRESH_PACKS:
         return
-    with _alone(directory) as alone:
-        if not alone:
+    with alone(directory) as exclusive:
+        if not exclusive:
             return
         packs = _packs(directory)
         fresh = [pack for pack in packs if pack.objects <= _FRESH_OBJECTS]
@@ -116,7 +113,7 @@ def _rewrite(directory: str, packs: list[_Pack], reader: Reader) -> None:
                 if binary not in objects:
                     kind, data = reader.read(binary.hex())
                     objects[binary] = (_NUMBERS[kind], data)
-    bases = _Pairs(objects).bases
+    bases = _pairs(objects)
     offsets: dict[bytes, int] = {}
     with PackWriter(directory) as writer:
         for first in objects:
@@ -138,61 +135,66 @@ def _write(
 ) -> int:
     kind, data = objects[binary]
     if base is not None:
-        cut = delta.entries if kind == TREE else delta.lines
-        change = delta.encode(cut(objects[base][1]), cut(data))
-        if len(change) < len(data) * 3 // 4:
+        change = delta.between(objects[base][1], data, is_tree=kind == TREE)
+        if change is not None:
             return writer.add_delta(binary, offsets[base], change)
     return writer.add(binary, kind, data)
 
 
-class _Pairs:
-    """Finds, for objects of consecutive commits, which newer object an older one became."""
+def _pairs(objects: dict[bytes, tuple[int, bytes]]) -> dict[bytes, bytes]:
+    """Which newer object an older one became, for objects of consecutive commits at hand."""
+    found = Reachable()
+    # Newest first, so that the newest version is the one that is whole.
+    for binary in reversed(_in_order(objects)):
+        commit = parse_commit("", objects[binary][1])
+        parent = objects.get(bytes.fromhex(commit.parents[0])) if commit.parents else None
+        if parent is not None:
+            older = parse_commit("", parent[1])
+            _pair_trees(objects, found, bytes.fromhex(older.tree), bytes.fromhex(commit.tree))
+    return found.bases
 
-    def __init__(self, objects: dict[bytes, tuple[int, bytes]]) -> None:
-        self._objects = objects
-        self.bases: dict[bytes, bytes] = {}
-        self._depth: dict[bytes, int] = {}
-        for binary, (kind, data) in objects.items():
-            if kind != COMMIT:
-                continue
-            commit = parse_commit(binary.hex(), data)
-            parent = objects.get(bytes.fromhex(commit.parents[0])) if commit.parents else None
-            if parent is not None:
-                older = parse_commit("", parent[1])
-                self._trees(bytes.fromhex(older.tree), bytes.fromhex(commit.tree), top=True)
 
-    def _trees(self, old: bytes, new: bytes, *, top: bool = False) -> None:
-        """Pair two versions of a tree, and what is in both under one name."""
-        if old == new or self._kind(old) != TREE or self._kind(new) != TREE:
-            return
+def _in_order(objects: dict[bytes, tuple[int, bytes]]) -> list[bytes]:
+    """The commits among the objects, parents before children."""
+    parents = {
+        binary: [bytes.fromhex(oid) for oid in parse_commit("", data).parents]
+        for binary, (kind, data) in objects.items()
+        if kind == COMMIT
+    }
+    ordered: dict[bytes, None] = {}
+    for binary in parents:
+        stack = [binary]
+        while stack:
+            waiting = [up for up in parents[stack[-1]] if up in parents and up not in ordered]
+            if waiting:
+                stack.append(waiting[0])
+            else:
+                ordered[stack.pop()] = None
+    return list(ordered)
+
+
+def _pair_trees(
+    objects: dict[bytes, tuple[int, bytes]], found: Reachable, old: bytes, new: bytes
+) -> None:
+    """Pair two versions of a commit's tree, and what is in both under one name."""
+    stack = [(old, new, True)]
+    while stack:
+        old, new, top = stack.pop()
+        before, after = objects.get(old), objects.get(new)
+        if old == new or before is None or after is None or TREE not in (before[0], after[0]):
+            continue
         if not top:
-            self._pair(old, new)
-        before, after = parse_tree(self._objects[old][1]), parse_tree(self._objects[new][1])
-        for name, (is_tree, newer) in after.items():
-            older = before.get(name)
+            found.pair(old, new)
+        entries = parse_any_tree(before[1])
+        for name, (is_tree, newer) in parse_any_tree(after[1]).items():
+            older = entries.get(name)
             # A layer has nothing to do with the layer before it.
-            if older is None or older[1] == newer or (top and is_tree and name != ROOTFS):
+            if older is None or older[1] == newer or (top and name == LAYER):
                 continue
             if is_tree and older[0]:
-                self._trees(older[1], newer)
-            elif self._kind(older[1]) == BLOB and self._kind(newer) == BLOB:
-                self._pair(older[1], newer)
-
-    def _pair(self, old: bytes, new: bytes) -> None:
-        if old in self.bases:
-            return
-        depth, at = 1, new
-        while at in self.bases:
-            at = self.bases[at]
-            depth += 1
-            if at == old or depth > _MAX_CHAIN:
-                return  # a state that came back would make a circle
-        if at != old:
-            self.bases[old] = new
-
-    def _kind(self, binary: bytes) -> int:
-        found = self._objects.get(binary)
-        return found[0] if found is not None else 0
+                stack.append((older[1], newer, False))
+            elif not is_tree and not older[0] and older[1] in objects and newer in objects:
+                found.pair(older[1], newer)
 
 
 def _replace(directory: str, writer: PackWriter, packs: list[_Pack]) -> None:
@@ -219,7 +221,7 @@ def _packs(directory: str) -> list[_Pack]:
     found: list[_Pack] = []
     for path in index_paths(directory):
         stem = path[:-4]
-        if any(os.path.basename(stem) + suffix in names for suffix in _KEPT_BY):
+        if any(os.path.basename(stem) + suffix in names for suffix in KEPT_BY):
             continue
         with suppress(FileNotFoundError), PackIndex(path) as index:
             found.append(_Pack(stem, index.count, os.stat(stem + ".pack").st_size))
@@ -227,7 +229,7 @@ def _packs(directory: str) -> list[_Pack]:
 
 
 @contextmanager
-def _alone(directory: str) -> Iterator[bool]:
+def alone(directory: str) -> Iterator[bool]:
     """Whether no other envgit consolidates now."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -8,10 +8,19 @@ who do not know. Format: gitformat-pack(5), "Deltified representation".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _MAX_COPY = 0x10000  # longer copies exist since pack version 3 only
 _MAX_INSERT = 127
+
+
+def between(base: bytes, target: bytes, *, is_tree: bool) -> bytes | None:
+    """The delta from one object's bytes to another's, or None when it would not save a quarter."""
+    cut = entries if is_tree else lines
+    change = encode(cut(base), cut(target))
+    return change if len(change) < len(target) * 3 // 4 else None
 
 
 def encode(base: Sequence[bytes], target: Sequence[bytes]) -> bytes:
@@ -46,7 +55,7 @@ def encode(base: Sequence[bytes], target: Sequence[bytes]) -> bytes:
 
 def lines(data: bytes) -> list[bytes]:
     """The pieces of a text."""
-    return data.splitlines(keepends=True)
+    return _LINE.findall(data)
 
 
 def entries(data: bytes) -> list[bytes]:

@@ -23,11 +23,10 @@ from envgit.repo.pack import (
     KINDS,
     TAG,
     TREE,
-    PackIndex,
     PackWriter,
-    index_paths,
     object_id,
 )
+from envgit.repo.packindex import PackIndex, index_paths
 from envgit.repo.signature import Signature
 from envgit.repo.trees import RawTree, Reader, encode_tree, parse_tree, without_opaque
 

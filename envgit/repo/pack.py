@@ -12,19 +12,18 @@ index: git looks for ``.idx`` files, so a pack *must* be there before its index 
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha1
 from types import TracebackType
 from typing import BinaryIO
 
-from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
+from envgit.repo.packindex import INDEX_MAGIC, PackError
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
 KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
@@ -32,17 +31,11 @@ KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 _OFS_DELTA = 6
 _HEADER = 12
 _TRAILER = 20
-_INDEX_MAGIC = b"\xfftOc\0\0\0\2"
-_INDEX_HEADER = 8 + 1024
 _BUFFER = 1 << 20
 # Deflating a pointer costs 6 us and saves a fifth of its 140 bytes. Among thousands of objects
 # time is dearer, and the next consolidation or gc will deflate them anyhow.
 _MANY_OBJECTS = 4096
 _SMALL = 512
-
-
-class PackError(EnvgitError):
-    """A pack or an index that is not what gitformat-pack describes."""
 
 
 def object_id(kind: int, data: bytes) -> bytes:
@@ -240,7 +233,7 @@ def encode_index(entries: Sequence[tuple[bytes, int, int]], checksum: bytes) -> 
         offsets.append(offset)
     body = b"".join(
         (
-            _INDEX_MAGIC,
+            INDEX_MAGIC,
             struct.pack(">256I", *fanout),
             *ids,
             struct.pack(f">{count}I", *[entry[1] for entry in ordered]),
@@ -250,93 +243,6 @@ def encode_index(entries: Sequence[tuple[bytes, int, int]], checksum: bytes) -> 
         )
     )
     return body + sha1(body, usedforsecurity=False).digest()
-
-
-class PackIndex:
-    """An open ``.idx`` file (version 2). Close it, or use it as a context manager."""
-
-    def __init__(self, path: str) -> None:
-        with open(path, "rb") as file:
-            try:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError as error:
-                raise PackError(f"empty pack index: {path}") from error
-        if len(self._map) < _INDEX_HEADER + 40 or self._map[:8] != _INDEX_MAGIC:
-            raise PackError(f"not a pack index of version 2: {path}")
-        self._fanout = struct.unpack_from(">256I", self._map, 8)
-        self.count: int = self._fanout[255]
-        if len(self._map) < _INDEX_HEADER + 28 * self.count + 40:
-            raise PackError(f"truncated pack index: {path}")
-
-    def __enter__(self) -> PackIndex:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._map.close()
-
-    def __contains__(self, binary_id: bytes) -> bool:
-        first = binary_id[0]
-        low = self._fanout[first - 1] if first else 0
-        high = self._fanout[first]
-        table = self._map
-        while low < high:
-            middle = (low + high) // 2
-            start = _INDEX_HEADER + 20 * middle
-            found = table[start : start + 20]
-            if found < binary_id:
-                low = middle + 1
-            elif found > binary_id:
-                high = middle
-            else:
-                return True
-        return False
-
-    def ids(self) -> Iterator[bytes]:
-        """The 20-byte ids, ascending."""
-        view = memoryview(self._map)[_INDEX_HEADER : _INDEX_HEADER + 20 * self.count]
-        try:
-            for (binary_id,) in struct.iter_unpack("20s", view):
-                yield binary_id
-        finally:
-            view.release()
-
-    def entries(self) -> list[tuple[bytes, int, int]]:
-        """(id, crc32, offset) of each object, by id."""
-        count = self.count
-        at = _INDEX_HEADER + 20 * count
-        checks = struct.unpack_from(f">{count}I", self._map, at)
-        offsets = struct.unpack_from(f">{count}I", self._map, at + 4 * count)
-        large_at = at + 8 * count
-        return [
-            (
-                binary_id,
-                check,
-                offset
-                if offset < 0x80000000
-                else int.from_bytes(self._map[large_at + 8 * (offset & 0x7FFFFFFF) :][:8], "big"),
-            )
-            for binary_id, check, offset in zip(self.ids(), checks, offsets, strict=True)
-        ]
-
-    def known(self, wanted: Iterable[bytes]) -> set[bytes]:
-        """Which of the ids are in this pack, by whichever way is shorter."""
-        wanted = wanted if isinstance(wanted, set) else set(wanted)
-        if len(wanted) * 16 < self.count:
-            return {binary_id for binary_id in wanted if binary_id in self}
-        return wanted.intersection(self.ids())
-
-
-def index_paths(directory: str) -> list[str]:
-    """The ``.idx`` files whose pack is there, in ``objects/pack``."""
-    try:
-        names = set(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-    return sorted(
-        os.path.join(directory, name)
-        for name in names
-        if name.startswith("pack-") and name.endswith(".idx") and name[:-4] + ".pack" in names
-    )
 
 
 def _entry_header(kind: int, size: int) -> bytes:

@@ -30,7 +30,6 @@ from envgit.repo.commits import (
 from envgit.repo.metadata import FILE_NAME, Metadata
 from envgit.repo.objects import ObjectWriter
 from envgit.repo.reflog import ReflogEntry
-from envgit.repo.refnames import is_ref_name
 from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
 from envgit.repo.traversal import Point
@@ -39,6 +38,7 @@ from envgit.repo.trees import RawTree, TreeDirectory, TreeError, parse_tree, rea
 if TYPE_CHECKING:
     from pygit2 import _pygit2 as native
 
+    from envgit.repo.history import Abbreviator
     from envgit.repo.operations import Operation
 
 KIND_NAMES = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
@@ -226,9 +226,9 @@ class GitRepository:
         """The entries of a ref's log, newest first; ``name`` is a full name."""
         return reflog.read(self.path, name)
 
-    def is_ref_name(self, name: str) -> bool:
-        """Whether git would take ``name`` for the full name of a ref."""
-        return is_ref_name(name)
+    def expire_reflogs(self, before: int) -> int:
+        """Drop reflog entries older than ``before`` (seconds since the epoch); how many went."""
+        return reflog.expire(self.path, before)
 
     # -- history --------------------------------------------------------------------------------
 
@@ -241,6 +241,14 @@ class GitRepository:
                 raise ObjectMissing(f"object {oid} is a {kind}, not a commit")
             known = self._points[oid] = parse_point(oid, data)
         return known
+
+    def reachable_environments(self) -> list[CommitId]:
+        """The commits with an environment that refs, HEAD, reflogs and operations lead to, children
+        before parents."""
+        from envgit.repo import reachable
+
+        found = reachable.commits(self, reachable.tips(self))
+        return [oid for oid in found if self.git_commit(oid).rootfs]
 
     def resolve(self, spec: str) -> CommitId:
         """The commit that ``spec`` names in git's grammar; raises UnknownRevision and others."""
@@ -289,13 +297,15 @@ class GitRepository:
         ahead = sum(1 for _ in self.walk([local], [upstream]))
         return ahead, sum(1 for _ in self.walk([upstream], [local]))
 
-    def abbreviate(self, oid: str, length: int = 7) -> str:
+    def abbrev(self, oid: str, length: int = 7) -> str:
         """The shortest prefix of at least ``length`` digits that names no other object."""
-        from envgit.repo import history
+        return self._abbreviator.shorten(oid, length)
 
-        return history.abbreviate(self, oid, length)
+    @cached_property
+    def _abbreviator(self) -> Abbreviator:
+        from envgit.repo.history import Abbreviator
 
-    abbrev = abbreviate
+        return Abbreviator(self.path)
 
     # -- operations -----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -13,7 +14,9 @@ from envgit.layers.ids import TreeId
 from envgit.repo.escape import DIRECTORY_ENTRY, escape, unescape
 
 TREE_MODE = b"40000"
-BLOB_MODE = b"100644"
+
+_ENTRY = re.compile(rb"(100644|40000) ([^\0]+)\0(.{20})", re.DOTALL)
+_TREE = re.compile(rb"(?:(?:100644|40000) [^\0]+\0.{20})*", re.DOTALL)
 
 RawTree = dict[bytes, tuple[bool, bytes]]
 """A git tree: escaped name -> (whether it is a tree, 20-byte id)."""
@@ -32,23 +35,9 @@ class Reader(Protocol):
 
 def parse_tree(data: bytes) -> RawTree:
     """The entries of a raw tree object, in git's order; raises TreeError."""
-    entries: RawTree = {}
-    at, end = 0, len(data)
-    find = data.find
-    while at < end:
-        stop = find(b"\0", at)
-        if stop < 0 or stop + 21 > end:
-            raise TreeError("corrupt tree object: truncated entry")
-        if data[at] == 49:  # "1": 100644
-            if data[at : at + 7] != b"100644 ":
-                raise TreeError(f"unexpected mode in a tree: {data[at : at + 7]!r}")
-            entries[data[at + 7 : stop]] = (False, data[stop + 1 : stop + 21])
-        else:
-            if data[at : at + 6] != b"40000 ":
-                raise TreeError(f"unexpected mode in a tree: {data[at : at + 6]!r}")
-            entries[data[at + 6 : stop]] = (True, data[stop + 1 : stop + 21])
-        at = stop + 21
-    return entries
+    if _TREE.fullmatch(data) is None:
+        raise TreeError("a tree holds modes that envgit does not write, or is corrupt")
+    return {name: (mode == TREE_MODE, oid) for mode, name, oid in _ENTRY.findall(data)}
 
 
 def encode_tree(entries: RawTree) -> bytes:
