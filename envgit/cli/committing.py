@@ -16,17 +16,6 @@ from envgit.porcelain.commit import EmptyMessage, NothingToCommit
 if TYPE_CHECKING:
     from envgit.porcelain.repository import Repository
 
-_TEMPLATE = """
-# Please enter the commit message for your changes. Lines starting
-# with '#' will be ignored, and an empty message aborts the commit.
-#
-"""
-_SCISSORS = """\
-# ------------------------ >8 ------------------------
-# Do not modify or remove the line above.
-# Everything below it will be ignored.
-"""
-
 
 @verb(
     "commit",
@@ -35,7 +24,7 @@ _SCISSORS = """\
     " [--author=<author>] [--date=<date>] [--] [<path>...]",
 )
 @flag("-q, --quiet", "suppress summary after successful commit")
-@flag("-v, --verbose", "list every change with its old and new state in the template")
+@flag("-v, --verbose", "show diff in commit message template")
 @section(
     "Commit message options",
     value("-F, --file <file>", "read message from file"),
@@ -109,7 +98,7 @@ def commit(
             **options,
         )
     except NothingToCommit as error:
-        app.out.line(error.message)
+        _say_nothing_to_commit(app, error)
         return 1
     except EmptyMessage as error:
         app.out.note(error.message)
@@ -123,6 +112,18 @@ def commit(
         summary.write(app, result, dated=options["amend"] or options["date"] is not None)
     summary.warn_skipped(app, result.skipped)
     return 0
+
+
+def _say_nothing_to_commit(app: App, error: NothingToCommit) -> None:
+    """git prints the status then; its last line says why there was nothing."""
+    from envgit.cli import statusview
+
+    app.out.colour_for("status")
+    status = app.repository.status()
+    for line in statusview.long(app, status):
+        app.out.line(line)
+    if status.changes:
+        app.out.line(error.message.rpartition("\n")[2])
 
 
 def _check_sources(
@@ -158,7 +159,9 @@ def _editing(app: App, *, verbose: bool) -> Callable[[str], str]:
     """What porcelain calls with a draft: the user's editor on git's template."""
 
     def ask(draft: str) -> str:
-        text = draft + _TEMPLATE + summary.template(app, verbose=verbose)
+        from envgit.cli.template import template
+
+        text = template(app, draft, verbose=verbose)
         edited = editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
         return editor.clean(edited, comments=True)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says in git's lines what a commit recorded; shared by `commit` and `run -m`.
+"""Says in git's lines what a commit recorded; shared by `commit`, `init` and `run -m`.
 
-git counts inserted and deleted lines. We count paths and bytes: contents stand in layers, and
-reading 150 MB again to count lines would cost as much as the commit itself.
+A small commit gets git's own lines. A large one gets the number of paths and bytes instead of
+lines: contents stand in layers, and reading 150 MB again to count lines would cost as much as the
+commit itself.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envgit.cli.app import App
-from envgit.cli.changed import WORDS, letter
 
 if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.layers.scan import Skipped
     from envgit.porcelain.commit import CommitResult
     from envgit.porcelain.repository import Repository
+
+# Up to so many paths, and so many bytes before and after, git's counts of lines cost nothing.
+_FEW = 100
+_SMALL = 1 << 20
 
 
 def write(
@@ -51,9 +55,31 @@ def lines(repository: Repository, result: CommitResult, *, dated: bool) -> list[
         from envgit.cli.dates import DateStyle
 
         found.append(f" Date: {DateStyle().show(author.time, author.offset)}")
-    counted = count(result.changes)
-    if counted:
-        found.append(counted)
+    return found + _changed(repository, result)
+
+
+def _changed(repository: Repository, result: CommitResult) -> list[str]:
+    """What changed: line by line as git counts it, or for a large commit in paths and bytes."""
+    size = sum(
+        entry.size
+        for change in result.changes
+        for entry in (change.old, change.new)
+        if entry is not None
+    )
+    if len(result.changes) > _FEW or size > _SMALL:
+        counted = count(result.changes)
+        return [counted] if counted else []
+    from envgit.cli import quoting, stat
+    from envgit.porcelain.difference import between
+
+    parents = repository.git.commit(result.commit).parents
+    difference = between(repository, parents[0] if parents else None, result.commit)
+    changes = [change for change in difference.changes if change.path or change.old is not None]
+    if not changes:
+        return []
+    found = [stat.shortstat([difference.stat(change) for change in changes])]
+    for change in changes:
+        found += stat.summary(change, quote=quoting.quote)
     return found
 
 
@@ -108,29 +134,3 @@ def warn_skipped(app: App, skipped: Sequence[Skipped]) -> None:
     """Name what a layer cannot hold, such as sockets; nothing is dropped in silence."""
     for one in skipped:
         app.out.warning(f"{app.out.path(one.path)}: {one.reason}")
-
-
-def template(app: App, *, verbose: bool) -> str:
-    """The part of the editor's template that lists what will be committed, commented out."""
-    status = app.repository.status()
-    where = f"On branch {status.branch}" if status.branch else "HEAD detached"
-    found = [f"# {where}", "# Changes to be committed:"]
-    for change in status.changes:
-        word = WORDS[letter(change)]
-        found.append(f"#\t{word + ':':<12}{app.out.path(change.path) or '/'}")
-        if verbose:
-            found += [f"#\t    {line}" for line in _details(change)]
-    return "\n".join([*found, "#", ""])
-
-
-def _details(change: Change) -> list[str]:
-    """What differs between the two states of a path: mode, owner, size, content."""
-    if change.old is None or change.new is None:
-        return []
-    pairs = (
-        ("mode", f"{change.old.mode:04o}", f"{change.new.mode:04o}"),
-        ("owner", f"{change.old.uid}:{change.old.gid}", f"{change.new.uid}:{change.new.gid}"),
-        ("size", str(change.old.size), str(change.new.size)),
-        ("sha256", change.old.sha256[:12], change.new.sha256[:12]),
-    )
-    return [f"{name}: {old} -> {new}" for name, old, new in pairs if old != new]
