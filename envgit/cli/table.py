@@ -33,7 +33,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("show", "history:show", "Show a commit, or a file or directory of one"),
             ("reflog", "history:reflog", "Show where a branch or HEAD has been"),
             ("ls-tree", "inspect:ls_tree", "List the contents of a directory in a commit"),
-            ("rev-parse", "inspect:rev_parse", "Turn names of revisions into ids"),
+            ("rev-parse", "revparse:rev_parse", "Turn names of revisions into ids"),
             ("merge-base", "inspect:merge_base", "Find common ancestors of commits"),
         ),
     ),

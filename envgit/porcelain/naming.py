@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
+from envgit.errors import EnvgitError
+from envgit.layers.entry import Entry, Kind
 from envgit.layers.ids import CommitId
+from envgit.layers.pathspec import Pathspec
 from envgit.porcelain.repository import Repository
+from envgit.repo.revisions import NoSuchPath, dwim, previous_branch, resolve_object, split_path
+
+
+class NotACommit(EnvgitError):
+    """A name that leads to no commit, in the words of merge-base."""
+
 
 KINDS = {
     "refs/heads/": "branch",
@@ -36,6 +46,50 @@ def shorten(ref: str) -> str:
         if ref.startswith(prefix):
             return ref[len(prefix) :]
     return ref
+
+
+def full_ref(repository: Repository, name: str) -> str | None:
+    """The full name of the ref that ``name`` means, None when it names no ref.
+
+    HEAD is the branch it points to, or itself when detached.
+    """
+    git = repository.git
+    if name in ("HEAD", "@"):
+        return git.head().symbolic or "HEAD"
+    if name == "-" or (name.startswith("@{-") and name.endswith("}")):
+        branch = previous_branch(git, 1 if name == "-" else int(name[3:-1]))
+        return dwim(git, branch) if branch is not None else None
+    if name.endswith(("@{u}", "@{upstream}")):
+        branch = name.partition("@{")[0] or git.head().branch
+        return git.upstream(branch) if branch else None
+    return dwim(git, name)
+
+
+def object_of(repository: Repository, name: str) -> str:
+    """The id of what ``name`` names: a commit, a tag, or (``REV:PATH``) what ``ls-tree`` shows."""
+    parts = split_path(name)
+    if parts is None:
+        return resolve_object(repository.git, name)
+    commit = repository.git.commit(repository.git.resolve(parts[0]))
+    plain = Pathspec.parse([f":(literal){parts[1]}"]).plain()
+    assert plain is not None  # a literal one
+    root = repository.git.rootfs(commit.rootfs)
+    directory = root.find_directory(plain[0]) if plain[0] else root
+    entry = root.find(plain[0])
+    if directory is not None:
+        return str(directory.identity)
+    if entry is None:
+        raise NoSuchPath(f"path '{parts[1]}' does not exist in '{parts[0]}'")
+    return identity_of(entry)
+
+
+def identity_of(entry: Entry) -> str:
+    """The sha256 of a file's content or of a link's target; zeros for what has no content."""
+    if entry.kind == Kind.FILE:
+        return entry.sha256
+    if entry.kind == Kind.SYMLINK:
+        return hashlib.sha256(entry.target).hexdigest()
+    return "0" * 64
 
 
 def names_of_commits(repository: Repository) -> dict[CommitId, tuple[Name, ...]]:

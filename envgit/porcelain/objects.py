@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
-from envgit.errors import EnvgitError
 from envgit.layers.entry import Directory, Kind, find_directory, find_entry
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import contents, snapshot
 from envgit.porcelain.repository import Repository
-from envgit.repo.revisions import resolve_object, split_path
+from envgit.repo.revisions import NoSuchPath, resolve_object, split_path
 
 if TYPE_CHECKING:
     from envgit.repo.signature import Signature
-
-
-class NoSuchPath(EnvgitError):
-    """``REV:PATH`` names nothing in that commit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs from HEAD, where HEAD is, and what is running: the facts behind ``status``.
+
+There is no index: whatever changed is one list, and all of it is what ``commit`` would record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from envgit.layers.compare import Change
+from envgit.layers.entry import Entry, Kind
+from envgit.layers.ids import CommitId
+from envgit.layers.pathspec import Pathspec
+from envgit.layers.renames import FileChange, classify, detect
+from envgit.layers.scan import Skipped
+from envgit.porcelain import snapshot
+from envgit.porcelain.naming import shorten
+from envgit.porcelain.repository import Repository
+from envgit.store.worktree import current_boot
+
+_CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The branch that ours tracks; both counts are None when it is gone."""
+
+    name: str
+    ahead: int | None
+    behind: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCommand:
+    """A command that runs in the worktree; ``pid`` is that of the envgit that started it."""
+
+    pid: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the list; ``files`` counts what is in a directory that is new or gone whole."""
+
+    change: FileChange
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a worktree.
+
+    ``branch`` is None when HEAD is detached; then ``detached`` says where ("at 2a35b70"). ``head``
+    is None before the first commit. ``changes`` are all differences from HEAD, ``rows`` the same
+    as they are listed. ``unflushed``: the machine went down before the changes were flushed.
+    """
+
+    branch: str | None
+    detached: str
+    head: CommitId | None
+    upstream: Upstream | None
+    changes: tuple[Change, ...]
+    rows: tuple[Row, ...]
+    running: tuple[RunningCommand, ...]
+    skipped: tuple[Skipped, ...]
+    unflushed: bool
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self.changes
+
+    @property
+    def files(self) -> list[FileChange]:
+        """Every change by its letter; directories that come or go with their files left out."""
+        return classify(self.changes)
+
+
+def status(
+    repository: Repository,
+    *,
+    paths: Sequence[str | bytes] = (),
+    whole: bool = True,
+    renames: bool = True,
+) -> Status:
+    """The state of the worktree. Takes no lock and changes nothing.
+
+    ``whole``: a directory that is new or gone with all that is in it is one row, as git shows an
+    untracked directory; else every path has its own.
+    """
+    current = snapshot.describe(repository)
+    spec = Pathspec.parse(paths)
+    changes = [change for change in current.changes if not spec or _picked(spec, change)]
+    head = current.head
+    state = current.state
+    return Status(
+        branch=head.branch,
+        detached="" if head.branch else _detached(repository, head.commit),
+        head=head.commit,
+        upstream=_upstream(repository, head.branch, head.commit),
+        changes=tuple(changes),
+        rows=tuple(_rows(changes, whole=whole, renames=renames)),
+        running=tuple(
+            RunningCommand(one.pid, one.command) for one in repository.worktree.running()
+        ),
+        skipped=current.skipped,
+        unflushed=(bool(changes) and state.boot_id is not None and state.boot_id != current_boot()),
+    )
+
+
+def _picked(spec: Pathspec, change: Change) -> bool:
+    return any(
+        spec.matches(change.path, is_directory=entry.kind == Kind.DIR)
+        for entry in (change.old, change.new)
+        if entry is not None
+    )
+
+
+def _rows(changes: list[Change], *, whole: bool, renames: bool) -> Iterable[Row]:
+    counts: dict[bytes, int] = {}
+    if whole:
+        changes = _gathered(changes, counts)
+    found = classify(changes)
+    if renames:
+        # By hash alone: status reads no contents.
+        found = detect(found)
+    return (Row(change, counts.get(change.path, 0)) for change in found)
+
+
+def _gathered(changes: list[Change], counts: dict[bytes, int]) -> list[Change]:
+    """Leave out what is in a directory that itself is new, or gone; count it instead.
+
+    ``changes`` are in bytewise order, so that a directory comes before what is in it.
+    """
+    roots: dict[bytes, bytes] = {}
+    kept: list[Change] = []
+    for change in changes:
+        path = change.path
+        root = roots.get(path.rpartition(b"/")[0]) if b"/" in path else None
+        entry = change.new or change.old
+        one_sided = change.old is None or change.new is None
+        if root is None:
+            kept.append(change)
+        elif not _is_dir(entry):
+            counts[root] = counts.get(root, 0) + 1
+        if one_sided and _is_dir(entry):
+            roots[path] = path if root is None else root
+            counts.setdefault(roots[path], 0)
+    return kept
+
+
+def _is_dir(entry: Entry | None) -> bool:
+    return entry is not None and entry.kind == Kind.DIR
+
+
+def _detached(repository: Repository, commit: CommitId | None) -> str:
+    """``at v1`` or ``from 2a35b70``, by what HEAD's reflog says was checked out."""
+    git = repository.git
+    for entry in git.reflog("HEAD"):
+        found = _CHECKOUT.match(entry.message)
+        if found is None:
+            continue
+        name = found[1]
+        full = next(
+            (f"{prefix}{name}" for prefix in ("refs/tags/", "refs/heads/", "refs/remotes/")
+             if git.ref(f"{prefix}{name}")),
+            None,
+        )  # fmt: skip
+        shown = shorten(full) if full else git.abbrev(entry.new)
+        return f"{'at' if entry.new == commit else 'from'} {shown}"
+    return f"at {git.abbrev(commit)}" if commit is not None else ""
+
+
+def _upstream(repository: Repository, branch: str | None, head: CommitId | None) -> Upstream | None:
+    git = repository.git
+    name = git.upstream(branch) if branch is not None else None
+    if name is None:
+        return None
+    other = git.ref(name)
+    if other is None or head is None:
+        return Upstream(shorten(name), None, None)
+    ahead, behind = git.ahead_behind(head, other)
+    return Upstream(shorten(name), ahead, behind)
