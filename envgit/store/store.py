@@ -232,27 +232,6 @@ class Store:
             )
         return path
 
-    def fresh_work(self, changes: ChangesId) -> str:
-        """The change set's work directory, fit for the next mount.
-
-        After a ``volatile`` mount the kernel leaves ``work/work/incompat/volatile`` and refuses to
-        mount again until that is gone (Documentation/filesystems/overlayfs.rst, "Volatile mount");
-        whether data may have been lost is not its to say here: the state's boot id does.
-        """
-        work = os.path.join(self.changes_path(changes), "work")
-        with explained("prepare the work directory", work):
-            for leaf in ("/work/incompat/volatile", "/work/incompat"):
-                try:
-                    os.rmdir(work + leaf)
-                except FileNotFoundError:
-                    continue
-                except OSError:  # something of a later kernel's: start with a new directory
-                    self.trash(work)
-                    break
-            if not os.path.isdir(work):
-                os.mkdir(work, 0o700)
-        return work
-
     def delete_changes(self, changes: ChangesId) -> None:
         """Move a change set to the trash; nothing happens if it is gone already."""
         self.trash(self.changes_path(changes))

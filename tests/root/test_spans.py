@@ -246,26 +246,6 @@ def test_the_sealed_layers_are_not_altered_by_merging(opened: Store) -> None:
     assert look(opened, whole) == states[-1]
 
 
-def test_work_after_a_volatile_mount_can_be_mounted_again(opened: Store) -> None:
-    """The kernel refuses until the mark it left is gone (see Store.fresh_work)."""
-    changes = opened.new_changes()
-    folder = f"changes/{changes}"
-    options = f"lowerdir=tmp,upperdir={folder}/upper,workdir={folder}/work,volatile,{_OPTIONS}"
-    for _ in range(3):
-        opened.fresh_work(changes)
-        with opened.temporary("mount") as target:
-            command = ["mount", "-t", "overlay", "test", "-o", options, target]
-            subprocess.run(command, cwd=opened.path, check=True)
-            Path(target, "file").write_text("x")
-            subprocess.run(["umount", target], check=True)
-    with opened.temporary("mount") as target:
-        command = ["mount", "-t", "overlay", "test", "-o", options, target]
-        again = subprocess.run(command, cwd=opened.path, check=False, capture_output=True)
-        if again.returncode == 0:
-            subprocess.run(["umount", target], check=True)
-        assert again.returncode != 0, "then fresh_work need not do it"
-
-
 @pytest.fixture
 def opened(store: Path) -> Store:
     return Store.open(str(store))

@@ -226,7 +226,7 @@ def test_numbers(text: str, value: int | None) -> None:
 def test_switches() -> None:
     assert [parse_bool(word) for word in (None, "TRUE", "yes", "On", "1", "-3", "2k")] == [True] * 7
     assert [parse_bool(word) for word in ("", "False", "no", "OFF", "0", "00")] == [False] * 6
-    assert [parse_bool(word) for word in ("y", "enabled", "tru", "1.0")] == [None] * 4
+    assert [parse_bool(word) for word in ("y", "enabled", "truth", "1.0")] == [None] * 4
 
 
 def test_ages() -> None:

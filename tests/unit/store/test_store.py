@@ -121,17 +121,6 @@ def test_an_empty_change_set_has_the_modes_overlayfs_wants(opened: Store) -> Non
     assert not opened.changes_exist(changes)
 
 
-def test_work_is_fit_for_the_next_volatile_mount(opened: Store) -> None:
-    changes = opened.new_changes()
-    work = opened.fresh_work(changes)
-    os.makedirs(f"{work}/work/incompat/volatile")
-    tree(work, {"work": {"#1f": "left over"}})
-    assert opened.fresh_work(changes) == work
-    assert os.listdir(f"{work}/work") == ["#1f"]
-    tree(work, {"work": {"incompat": {"nobody knows": "x"}}})
-    assert os.listdir(opened.fresh_work(changes)) == []
-
-
 def test_temporaries_go_whatever_happens_unless_they_were_renamed(opened: Store) -> None:
     with pytest.raises(KeyError), opened.temporary("span") as made:
         tree(made, {"a": {"b": "c"}})
