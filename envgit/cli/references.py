@@ -260,12 +260,14 @@ def _print_branches(
     patterns: Sequence[str],
     options: dict[str, object],
 ) -> None:
+    from envgit.porcelain.status import detached
+
     git, out = app.repository.git, app.out
     head = git.head()
     lines = [(row.name, row.commit, row.subject, row.current) for row in rows]
     if head.branch is None and head.commit is not None and not patterns and not _filters(options):
         subject = git.commit(head.commit).message.split("\n", 1)[0]
-        label = f"(HEAD detached at {git.abbrev(head.commit)})"
+        label = f"(HEAD detached {detached(app.repository, head.commit)})"
         lines.insert(0, (label, head.commit, subject, True))
     width = max((len(name) for name, _, _, _ in lines), default=0)
     for name, commit, subject, current in lines:

@@ -98,7 +98,7 @@ def status(
     state = current.state
     return Status(
         branch=head.branch,
-        detached="" if head.branch else _detached(repository, head.commit),
+        detached="" if head.branch else detached(repository, head.commit),
         head=head.commit,
         upstream=_upstream(repository, head.branch, head.commit),
         changes=tuple(changes),
@@ -156,7 +156,7 @@ def _is_dir(entry: Entry | None) -> bool:
     return entry is not None and entry.kind == Kind.DIR
 
 
-def _detached(repository: Repository, commit: CommitId | None) -> str:
+def detached(repository: Repository, commit: CommitId | None) -> str:
     """``at v1`` or ``from 2a35b70``, by what HEAD's reflog says was checked out."""
     git = repository.git
     for entry in git.reflog("HEAD"):

@@ -132,7 +132,6 @@ def test_switching(both: Callable[..., None]) -> None:
         "switch -C exp HEAD~1",
         "switch HEAD~1",
         "switch -d main",
-        "branch",
         "switch main",
         "switch --detach HEAD~1",
         "branch -v",
