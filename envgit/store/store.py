@@ -170,7 +170,9 @@ class Store:
 
     def stack_paths(self, stack: Iterable[str]) -> tuple[str, ...]:
         """The directories of a mount stack as absolute paths, top first. Raises MissingLayer."""
-        paths = tuple(os.path.join(self.path, name) for name in stack)
+        # Equal layers (two empty commits; install, remove, install) are one directory, which
+        # overlayfs refuses twice (ELOOP). The topmost says all that the lower ones would.
+        paths = tuple(os.path.join(self.path, name) for name in dict.fromkeys(stack))
         for path in paths:
             if not os.path.isdir(path):
                 raise _missing(path)
