@@ -19,6 +19,14 @@ NO_TREE = TreeId("")
 NO_LAYER = LayerId("")
 
 
+class ObjectMissing(EnvgitError):
+    """An object that the history refers to is not in the repository."""
+
+
+class ObjectCorrupt(EnvgitError):
+    """An object's bytes are not what its id says."""
+
+
 class NotAnEnvironment(EnvgitError):
     """A git commit that holds no environment (it was not made by envgit)."""
 

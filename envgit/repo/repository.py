@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from envgit.errors import EnvgitError
 from envgit.fs import durable
 from envgit.layers.entry import Node
 from envgit.layers.ids import CommitId, LayerId, OperationId, TreeId
@@ -22,6 +21,8 @@ from envgit.repo.commits import (
     ROOTFS,
     Commit,
     NotAnEnvironment,
+    ObjectCorrupt,
+    ObjectMissing,
     Tag,
     parse_commit,
     parse_point,
@@ -43,14 +44,6 @@ if TYPE_CHECKING:
 
 KIND_NAMES = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 _CACHED_COMMITS = 4096
-
-
-class ObjectMissing(EnvgitError):
-    """An object that the history refers to is not in the repository."""
-
-
-class ObjectCorrupt(EnvgitError):
-    """An object's bytes are not what its id says."""
 
 
 class GitRepository:

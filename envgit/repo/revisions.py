@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
+from envgit.repo.commits import ObjectMissing
 from envgit.repo.libgit2 import native
 from envgit.repo.reflog import ZERO
 from envgit.repo.refnames import LOOKUP_RULES, shorten
@@ -181,8 +183,7 @@ def tips(repository: GitRepository, glob: str) -> list[CommitId]:
     for name, oid in repository.refs(prefix).items():
         if name.startswith(_PRIVATE):
             continue
-        kind, _ = repository.read(oid)
-        if kind in ("commit", "tag"):
+        with suppress(ObjectMissing):  # a tag of a tree or a file
             found.append(repository.peel(oid))
     head = repository.head().commit if glob == "all" else None
     if head is not None:
@@ -350,10 +351,12 @@ def _logged_ref(repository: GitRepository, ref: str, spec: str) -> str:
         return repository.head().symbolic or "HEAD"
     if ref in ("HEAD", "@"):
         return "HEAD"
-    full = dwim(repository, ref)
-    if full is None:
-        raise UnknownRevision(spec)
-    return full
+    # As git's dwim_log(): the first of the candidates that has a log.
+    for rule in LOOKUP_RULES:
+        full = rule.format(ref)
+        if full.startswith("refs/") and repository.ref(full) and repository.reflog(full):
+            return full
+    raise UnknownRevision(spec)
 
 
 def previous_branch(repository: GitRepository, number: int) -> str | None:
