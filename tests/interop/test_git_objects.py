@@ -27,7 +27,8 @@ NASTY = [
     b".mailmap", b"gitmod~1", b"GITMOD~4", b"gi7eba~1", b"gi7d29~9", b"gi250a~1", b"maba30~1",
     b"~1234567", b"g~123456", b"git~2", b".gi\xe2\x80\x8ct", b"\xe2\x80\x8d.git",
     b".g\xef\xbb\xbfit", b"\xff\xfe", b"a\\b", b"\\.git", b"new\nline", b"\x01\x1b[31m", b"\x7f",
-    b"%dir", b"%2Egit", b"%", b" ", b"-", b"--", b"con", b"aux.txt", b"x:y", b'"quoted"', b"x" * 255, b"\xff" * 255,
+    b"%dir", b"%2Egit", b"%", b" ", b"-", b"--", b"con", b"aux.txt", b"x:y", b'"quoted"',
+    b"x" * 255, b"\xff" * 255,
     "käse".encode(), b".wh.x", b"tab\tname", b"*", b"?", b"[", b"HEAD", b"@{0}", b"a" * 8 + b"~1",
 ]  # fmt: skip
 NAMES = st.one_of(
