@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.bench.measure import Command, say
 from tests.bench.place import Place, scrub
 
 CLONE_NEWNS = 0x00020000
+PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +45,8 @@ class Namespace:
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide],
             stdin=subprocess.DEVNULL,
+            # It ends with us, however we end.
+            preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
         )
         own = os.stat("/proc/self/ns/mnt").st_ino
         path = f"/proc/{self._holder.pid}/ns/mnt"

@@ -155,7 +155,11 @@ class Place:
     def _make_medium(self, path: Path) -> None:
         """What ``apt-get install python3 python3-pip`` leaves in the upper directory."""
         repository = Repository(self.root / "making").init(f"rootfs:{self.base}")
-        install = "apt-get install -y -q --no-install-recommends python3 python3-pip"
+        # With apt's caches, which envgit's own Debian leaves out: they are in the usual container.
+        install = (
+            "apt-get install -y -q --no-install-recommends -o Dir::Cache::pkgcache=pkgcache.bin "
+            "-o Dir::Cache::srcpkgcache=srcpkgcache.bin python3 python3-pip"
+        )
         repository.envgit("run", "--", *install.split())
         subprocess.run(["cp", "-a", f"{repository.upper()}/.", str(path)], check=True)
         self._forget_overlay(path)
