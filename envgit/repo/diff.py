@@ -130,8 +130,10 @@ class Hunk:
 class TextPatch:
     """How one text becomes another. Counting does not make the lines."""
 
-    def __init__(self, patch: native.Patch) -> None:
+    def __init__(self, patch: native.Patch, old: bytes, new: bytes) -> None:
         self._patch = patch
+        # libgit2 reads the lines out of these buffers later, and pygit2 (1.21) keeps no reference.
+        self._texts = (old, new)
         _, self.added, self.deleted = patch.line_stats
 
     @cached_property
@@ -156,15 +158,14 @@ def text_patch(
     """
     flags = _FORCE_TEXT | _INDENT_HEURISTIC | _WHITESPACE[whitespace]
     flags |= {None: 0, "patience": _PATIENCE, "minimal": _MINIMAL}[algorithm]
-    return TextPatch(
-        native.Patch.create_from(
-            old,
-            new,
-            flag=flags,  # type: ignore[arg-type]  # any int will do
-            context_lines=context,
-            interhunk_lines=interhunk,
-        )
+    patch = native.Patch.create_from(
+        old,
+        new,
+        flag=flags,  # type: ignore[arg-type]  # any int will do
+        context_lines=context,
+        interhunk_lines=interhunk,
     )
+    return TextPatch(patch, old, new)
 
 
 def is_binary(data: bytes) -> bool:
