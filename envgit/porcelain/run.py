@@ -10,12 +10,13 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, UsageError
 from envgit.porcelain.repository import Repository
+from envgit.sandbox.failure import RootGone
 from envgit.sandbox.plan import JoinRoot, OverlayRoot, Plan, RunOptions, make_plan
 from envgit.sandbox.supervisor import Outcome
 from envgit.sandbox.supervisor import run as run_plan
@@ -97,52 +98,46 @@ def _run_in_worktree(
     The lock is held until the environment is mounted, so that two mounts never share an upper
     directory; the record of the run is locked by the environment itself.
     """
-    command = shlex.join(options.argv)
-    worktree = repository.worktree
-    locked = repository.locked(f"run {command}"[:80])
-    locked.__enter__()
-    held = True
-
-    def release() -> None:
-        nonlocal held
-        if held:
-            held = False
-            locked.__exit__(None, None, None)
-
-    try:
+    with ExitStack() as locked:
+        worktree = locked.enter_context(repository.locked(f"run {shlex.join(options.argv)}"[:80]))
         state = worktree.state()
         if worktree.maybe_incomplete(state):
             repository.notify(
                 "the machine went down before the uncommitted changes were flushed; they may be"
                 " incomplete"
             )
-        living = [run for run in worktree.running() if run.info.get("mounted")]
-        plan = _plan(repository, options, state, [run.init_pid for run in living])
-        if prepare is not None and not prepare(plan):
-            return None
-        info = {"command": command, "stack": list(state.stack), "changes": state.changes}
-        with worktree.register(0, info) as record:
-
-            def mounted(pid: int, created: Sequence[bytes]) -> None:
-                record.update(init_pid=pid, mounted=True)
-                _note(repository, worktree, state, created)
-                release()
-
-            return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,))
-    finally:
-        release()
+        while True:
+            living = [run for run in worktree.running() if run.info.get("mounted")]
+            plan = _plan(repository, options, state, [run.init_pid for run in living])
+            if prepare is not None and not prepare(plan):
+                return None
+            try:
+                return _start(repository, worktree, plan, state, locked)
+            except RootGone:
+                # What we wanted to join ended just then; once nobody is left we mount afresh.
+                continue
 
 
-def _note(
-    repository: Repository, worktree: Worktree, state: State, created: Sequence[bytes]
-) -> None:
-    """Record that there may be unflushed changes, and which mount points are not the user's."""
+def _start(
+    repository: Repository, worktree: Worktree, plan: Plan, state: State, locked: ExitStack
+) -> Outcome:
+    """Start the plan, let go of the lock when it is mounted, and wait for its end."""
     volatile = repository.settings.get_bool("core.volatile")
-    boot = state.boot_id or (current_boot() if volatile else None)
-    names = {os.fsdecode(path) for path in created}
-    points = tuple(sorted({*state.mountpoints, *names}))
-    if boot != state.boot_id or points != state.mountpoints:
-        worktree.write_state(replace(state, boot_id=boot, mountpoints=points))
+    if volatile and state.boot_id is None:
+        state = replace(state, boot_id=current_boot())
+        worktree.write_state(state)
+    command = shlex.join(plan.argv)
+    info = {"command": command, "stack": list(state.stack), "changes": state.changes}
+    with worktree.register(0, info) as record:
+
+        def mounted(pid: int, created: Sequence[bytes]) -> None:
+            record.update(init_pid=pid, mounted=True)
+            points = tuple(sorted({*state.mountpoints, *map(os.fsdecode, created)}))
+            if points != state.mountpoints:
+                worktree.write_state(replace(state, mountpoints=points))
+            locked.close()
+
+        return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,), warn=repository.notify)
 
 
 def _run_aside(
@@ -166,7 +161,7 @@ def _run_aside(
         def mounted(pid: int, _: Sequence[bytes]) -> None:
             record.update(init_pid=pid)
 
-        return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,))
+        return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,), warn=repository.notify)
 
 
 @contextmanager
