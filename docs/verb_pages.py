@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 from envgit.cli import table
 from envgit.cli.main import load
@@ -67,9 +68,17 @@ def _body(help_text: str) -> str:
         lines = block.splitlines()
         if lines and lines[0].strip() == "\b":
             parts.append("::\n\n" + "".join(f"   {line}\n" for line in lines[1:]))
+        elif lines and all(line.startswith("    ") for line in lines):
+            parts.append("::\n\n" + "".join(f"{line}\n" for line in lines))
         else:
-            parts.append("\n".join(lines) + "\n")
+            parts.append("\n".join(_escaped(line) for line in lines) + "\n")
     return "\n".join(parts) + "\n"
+
+
+def _escaped(line: str) -> str:
+    """The line as plain text: what rst would take for markup is escaped."""
+    line = re.sub(r"([*`|\\])", r"\\\1", line)
+    return f"\\{line}" if line.startswith("-") else line
 
 
 def _options(verb: Verb) -> str:
@@ -79,6 +88,6 @@ def _options(verb: Verb) -> str:
             continue
         if option.section != heading:
             heading = option.section
-            text += f"*{heading}*\n\n"
-        text += f"``{option.spelled()}``\n   {option.help}\n\n"
+            text += f"*{heading or 'Other options'}*\n\n"
+        text += f"``{option.spelled()}``\n   {_escaped(option.help or '')}\n\n"
     return text

@@ -11,6 +11,76 @@ from envgit.cli.verb import argument, flag, json_flag, verb
 from envgit.errors import EnvgitError
 
 
+@verb("mount", "mount [-q] [<commit>] <directory>", "mount")
+@flag("-q, --quiet", "be quiet, only report errors")
+@json_flag
+@argument("words", nargs=-1)
+def mount(app: App, quiet: bool, as_json: bool, words: tuple[str, ...]) -> int:
+    """See a state of the environment from the host.
+
+    With a commit, its file system is mounted read-only at the directory. Without one, the worktree
+    is mounted there, and can be changed. Without arguments, list what is mounted.
+    """
+    from envgit.porcelain import mounting
+
+    if not words:
+        found = mounting.mounts(app.repository)
+        if as_json:
+            app.out.json(found)
+        for one in found if not as_json else ():
+            what = changed.one_line(app, one.commit) if one.commit else "the worktree"
+            app.out.line(f"{one.directory}\t{what}")
+        return 0
+    if len(words) > 2:
+        raise UsageProblem("a directory is needed, and at most a commit before it", usage="short")
+    revision, directory = words if len(words) == 2 else (None, words[0])
+    result = mounting.mount(app.repository, directory, revision)
+    if as_json:
+        app.out.json(result)
+    elif not quiet:
+        what = changed.one_line(app, result.commit) if result.commit else "The worktree"
+        mode = "" if result.commit is None else ", read-only"
+        app.out.line(f"{what} is mounted at {result.directory}{mode}")
+    return 0
+
+
+@verb("umount", "umount <directory>...")
+@argument("directories", nargs=-1)
+def umount(app: App, directories: tuple[str, ...]) -> int:
+    """Take such a view away again."""
+    from envgit.porcelain import mounting
+
+    if not directories:
+        raise UsageProblem("a directory is needed", usage="short")
+    for directory in directories:
+        mounting.umount(app.repository, directory)
+    return 0
+
+
+@verb("cp", "cp [-a] [-L] [-q] <source>... <destination>")
+@flag("-a, --archive", "keep owners, too (by default files become the copying user's)")
+@flag("-L, --follow-link", "copy what symbolic links in <source> lead to")
+@flag("-q, --quiet", "suppress progress reporting")
+@argument("words", nargs=-1)
+def cp(app: App, archive: bool, follow_link: bool, quiet: bool, words: tuple[str, ...]) -> int:
+    """Copy between the host and the environment.
+
+    ":path" is a path of the worktree, "REV:path" one of a commit, everything else a path of the
+    host; "-" is a tar archive on standard input or output. Directories are copied whole. Into a
+    directory that exists, a source goes under its own name, as with cp(1).
+
+    Links inside the environment never lead out of it.
+    """
+    from envgit.porcelain import copying
+
+    if len(words) < 2:
+        raise UsageProblem("a source and a destination are needed", usage="short")
+    copying.copy(
+        app.repository, words[:-1], words[-1], keep_owner=archive, follow_links=follow_link
+    )
+    return 0
+
+
 @verb("export", "export [-q] [<commit>] tar:<file>")
 @flag("-q, --quiet", "suppress progress reporting")
 @json_flag

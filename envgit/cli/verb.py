@@ -19,7 +19,8 @@ from envgit.cli.tokens import AskedForHelp, Spelling
 
 Function = Callable[..., Any]
 
-_INDENT, _COLUMN = 4, 26  # git's usage text: parse-options.c, USAGE_OPTS_WIDTH
+# git's usage text (parse-options.c, USAGE_OPTS_WIDTH); git itself never breaks a line.
+_INDENT, _COLUMN, _WIDTH = 4, 26, 100
 
 
 class Option(click.Option):
@@ -338,19 +339,23 @@ def _synopsis(start: str, synopsis: str) -> list[str]:
 
 
 def _option_lines(option: Option) -> list[str]:
+    import textwrap
+
     left = " " * _INDENT + option.spelled()
-    text = option.help or ""
+    first, *more = textwrap.wrap(option.help or "", _WIDTH - _COLUMN) or [""]
+    rest = [" " * _COLUMN + line for line in more]
     if len(left) < _COLUMN:
-        return [f"{left:<{_COLUMN}}{text}".rstrip()]
-    return [left, " " * _COLUMN + text]
+        return [f"{left:<{_COLUMN}}{first}".rstrip(), *rest]
+    return [left, " " * _COLUMN + first, *rest]
 
 
 def _paragraphs(text: str) -> str:
-    """Fill paragraphs to 79 columns; a paragraph that starts with ``\\b`` stays as it is."""
+    """Fill paragraphs to 79 columns; an indented one, or one after ``\\b``, stays as it is."""
+    import inspect
     import textwrap
 
     blocks = []
-    for block in textwrap.dedent(text).strip().split("\n\n"):
+    for block in inspect.cleandoc(text).split("\n\n"):
         lines = block.strip("\n").splitlines()
         if lines and lines[0].strip() == "\b":
             blocks.append("\n".join(lines[1:]))
