@@ -22,6 +22,7 @@ from envgit.fs import durable
 
 _LOCK_SECONDS = 1.0
 _HEADER = re.compile(r'[ \t]*\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:[^"\\\n]|\\.)*)")?\][ \t]*')
+_PHYSICAL = re.compile(r"[^\n]*\n|[^\n]+")
 _ESCAPED = re.compile(r"\\(.)")
 _MUST_QUOTE = re.compile(r"^[ \t]|[ \t]$|[;#\r\v\f]")
 
@@ -141,7 +142,7 @@ def _lines(text: str) -> list[_Line]:
     """The file as logical lines. ``[section] key = value`` in one line becomes two."""
     lines: list[_Line] = []
     section = ""
-    physical = iter(text.splitlines(keepends=True))
+    physical = iter(_PHYSICAL.findall(text))
     for line in physical:
         header = _HEADER.match(line)
         if header is not None:
