@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from envgit.errors import EnvgitError
+from envgit.fs import crashpoint, durable
 from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source, parse_source
 from envgit.layers.ids import ChangesId
 from envgit.porcelain.commit import CommitResult, commit
@@ -69,7 +73,11 @@ def init(
     parsed = parse_source(source) if source is not None else None
     project = os.path.abspath(directory)
     path = os.path.join(project, DIRECTORY)
-    repository = Repository(path, environ=environ, overrides=overrides, notify=notify)
+
+    def opened(place: str) -> Repository:
+        return Repository(place, environ=environ, overrides=overrides, notify=notify)
+
+    repository = opened(path)
     if os.path.isdir(path):
         return _again(repository, source)
     settings = Settings.load(environ=environ, repository=None, overrides=overrides)
@@ -80,22 +88,17 @@ def init(
             if parsed is not None:
                 _fill(repository, changes, parsed, progress, stdin)
             os.makedirs(project, exist_ok=True)
-            _create(repository, store, changes, branch or settings.get_text("init.defaultBranch"))
+            with _building(project) as place:
+                made = opened(place)
+                _create(made, store, changes, branch or settings.get_text("init.defaultBranch"))
+                first = _first(made, parsed, message) if parsed is not None else None
+                _publish(made, path)
         except BaseException:
             store.delete_changes(changes)
             store.empty_trash()
             raise
     # Anew: filling may have read the settings before the repository's own file was there.
-    repository = Repository(path, environ=environ, overrides=overrides, notify=notify)
-    if parsed is None:
-        return InitResult(repository, False, None)
-    first = commit(
-        repository,
-        message or f"init: {_described(parsed)}",
-        allow_empty=True,
-        config=_config(parsed),
-    )
-    return InitResult(repository, False, first)
+    return InitResult(opened(path), False, first)
 
 
 def _again(repository: Repository, source: str | None) -> InitResult:
@@ -109,6 +112,42 @@ def _again(repository: Repository, source: str | None) -> InitResult:
     return InitResult(repository, True, None)
 
 
+@contextmanager
+def _building(project: str) -> Iterator[str]:
+    """A folder beside the place where the repository will be, in which it is made first.
+
+    So that a repository is there whole or not at all. Its maker holds a lock on it; what a killed
+    one left is removed by the next.
+    """
+    for name in os.listdir(project):
+        if name.startswith(f"{DIRECTORY}.") and name.endswith(".new"):
+            _remove_abandoned(os.path.join(project, name))
+    place = os.path.join(project, f"{DIRECTORY}.{os.urandom(4).hex()}.new")
+    os.mkdir(place)
+    crashpoint.reach("init:begun")
+    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield place
+    finally:
+        durable.remove_tree(place)  # it is not there any more when all went well
+        os.close(fd)
+
+
+def _remove_abandoned(place: str) -> None:
+    try:
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        durable.remove_tree(place)
+    except BlockingIOError:
+        pass  # somebody is making a repository here right now
+    finally:
+        os.close(fd)
+
+
 def _create(repository: Repository, store: Store, changes: ChangesId, branch: str) -> None:
     """The git repository and its worktree, whose change set holds the source's content."""
     from envgit.repo.config import set_value
@@ -119,7 +158,28 @@ def _create(repository: Repository, store: Store, changes: ChangesId, branch: st
     worktree.write_state(State(repository=repository.path, changes=changes))
     config = os.path.join(repository.path, "config")
     set_value(config, "envgit.worktree", worktree.id)
-    store.register(repository.path, [worktree.id])
+
+
+def _first(repository: Repository, source: Source, message: str | None) -> CommitResult:
+    text = message or f"init: {_described(source)}"
+    return commit(repository, text, allow_empty=True, config=_config(source))
+
+
+def _publish(repository: Repository, path: str) -> None:
+    """Give the finished repository its name. Raises EnvgitError when there is one meanwhile."""
+    worktree = repository.worktree
+    repository.store.register(path, [worktree.id])
+    worktree.write_state(replace(worktree.state(), repository=path))
+    durable.sync_directory(repository.path)
+    crashpoint.reach("init:made")
+    try:
+        os.rename(repository.path, path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise EnvgitError(f"'{path}' was made meanwhile by somebody else") from error
+    durable.sync_directory(repository.project)
+    crashpoint.reach("init:published")
 
 
 def _fill(

@@ -36,8 +36,13 @@ HEADS = "refs/heads/"
 class WouldOverwrite(Refused):
     """Uncommitted changes are in the way of what the target has."""
 
-    def __init__(self, message: str, paths: Sequence[bytes]) -> None:
-        super().__init__(message)
+    def __init__(self, paths: Sequence[bytes]) -> None:
+        names = "".join(f"\t{_printable(path)}\n" for path in paths)
+        super().__init__(
+            "Your local changes to the following files would be overwritten by checkout:\n"
+            f"{names}Please commit your changes before you switch branches, or set them aside with"
+            " --discard-changes.\nAborting"
+        )
         self.paths = tuple(paths)
 
 
@@ -339,10 +344,7 @@ def check_no_overlap(repository: Repository, current: snapshot.Current, commit: 
         differing = changes(current.base_tree, repository.git.rootfs(commit))
         touched = _overlap(current, {change.path for change in differing})
     if touched:
-        raise WouldOverwrite(
-            "Your local changes to the following files would be overwritten by checkout:",
-            sorted(touched),
-        )
+        raise WouldOverwrite(sorted(touched))
 
 
 def _overlap(current: snapshot.Current, differing: set[bytes]) -> set[bytes]:
@@ -359,6 +361,10 @@ def _overlap(current: snapshot.Current, differing: set[bytes]) -> set[bytes]:
         ):
             clash.add(path)
     return clash
+
+
+def _printable(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace").replace("\n", "\\n") or "/"
 
 
 def _parents(path: bytes) -> list[bytes]:

@@ -77,7 +77,7 @@ def test_at_each_step(
         place.restore()
         answer = lab.call(scenario.args, _killer(number))
         assert answer.status == -signal.SIGKILL, f"step {number} {names[number]}: {answer}"
-        _check(lab, allowed, f"killed at step {number}, {names[number]}")
+        _check(lab, scenario, allowed, f"killed at step {number}, {names[number]}")
 
 
 def test_in_the_recovery(shelf: Callable[[Scenario], Shelf], effort: Effort) -> None:
@@ -91,7 +91,8 @@ def test_in_the_recovery(shelf: Callable[[Scenario], Shelf], effort: Effort) -> 
             place.restore()
             place.lab.call(scenario.args, _killer(number))
             place.lab.call(["branch", "later"], _killer(again))
-            _check(place.lab, allowed, f"killed at {names[number]}, then at step {again}", "later")
+            where = f"killed at {names[number]}, then at step {again}"
+            _check(place.lab, scenario, allowed, where, "later")
 
 
 def test_at_random_instants(shelf: Callable[[Scenario], Shelf], effort: Effort) -> None:
@@ -110,7 +111,7 @@ def test_at_random_instants(shelf: Callable[[Scenario], Shelf], effort: Effort) 
             place.restore()
             delay = dice.uniform(0, duration)
             ended = _kill_after(place.lab, scenario, delay)
-            seen = _check(place.lab, allowed, f"killed after {delay * 1000:.1f} ms")
+            seen = _check(place.lab, scenario, allowed, f"killed after {delay * 1000:.1f} ms")
             tally[f"{ended}, {seen} state"] = tally.get(f"{ended}, {seen} state", 0) + 1
     print(f"\n{wanted} kills: {tally}")
     assert any("killed" in text for text in tally)
@@ -144,17 +145,24 @@ def _outcomes(place: Shelf, scenario: Scenario) -> tuple[list[str], dict[str, Si
     lab = place.lab
     allowed: dict[str, Sight] = {}
     if scenario.name != "repair":
-        allowed["old"] = lab.sight()
+        allowed["old"] = _look(lab, scenario)
     place.restore()
     names = _record(lab, scenario.args)
-    allowed["new"] = lab.sight()
-    if scenario.runs:
-        # What the command itself writes is there before it is committed.
+    allowed["new"] = _look(lab, scenario)
+    for args in scenario.between:
         place.restore()
-        plain = [word for word in scenario.args if word not in ("-m", "ran")]
-        lab.call(plain).ok()
-        allowed["run"] = lab.sight()
+        lab.call(args).ok()
+        allowed[" ".join(args)] = _look(lab, scenario)
     return names, allowed
+
+
+def _look(lab: Lab, scenario: Scenario) -> Sight:
+    """What there is to see, but for what a command that ran is answerable for itself."""
+    sight = lab.sight()
+    if scenario.runs:
+        for path in scenarios.WRITTEN_BY_RUN:
+            sight.files.pop(path, None)
+    return sight
 
 
 def _record(lab: Lab, args: list[str] | tuple[str, ...]) -> list[str]:
@@ -202,11 +210,13 @@ def _kill_after(lab: Lab, scenario: Scenario, delay: float) -> str:
     return "ended" if code == 0 else "killed"
 
 
-def _check(lab: Lab, allowed: dict[str, Sight], where: str, *ignored: str) -> str:
+def _check(
+    lab: Lab, scenario: Scenario, allowed: dict[str, Sight], where: str, *ignored: str
+) -> str:
     """Open, look, verify, go on; which of the allowed states it is."""
     if "old" not in allowed and not _readable(lab):
         lab.call(["fsck", "--repair"]).ok()
-    sight = lab.sight()
+    sight = _look(lab, scenario)
     for name in ignored:
         sight.refs.pop(f"refs/heads/{name}", None)
     matching = [name for name, state in allowed.items() if state == sight]

@@ -13,6 +13,7 @@ import importlib
 import io
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import envgit
-from envgit.layers.ids import ChangesId
 from envgit.porcelain.repository import Repository
 from tests.support import builders, overlays, probes
 from tests.support.overlays import Shot
@@ -80,7 +80,7 @@ class Lab:
     # -- the worktree's files ---------------------------------------------------------------------
 
     def inside(self, function: Callable[[str], T]) -> T:
-        """Call ``function`` with the path of the mounted worktree; what it writes is uncommitted."""
+        """Call ``function`` with the mounted worktree's path; what it writes is uncommitted."""
         repository = self.open()
         state = repository.worktree.state()
         store = repository.store
@@ -89,7 +89,7 @@ class Lab:
             function,
             self.top / "mounted",
             upper=store.upper_path(state.changes),
-            work=store.fresh_work(ChangesId(state.changes)),
+            work=_work(store.changes_path(state.changes)),
         )
 
     def at(self, revision: str, function: Callable[[str], T]) -> T:
@@ -218,6 +218,13 @@ def mounted(
         return function(str(target))
 
     return cast(T, probes.in_child(child))
+
+
+def _work(changes: str) -> str:
+    """The work directory, without the mark that a volatile mount leaves and the kernel refuses."""
+    work = os.path.join(changes, "work")
+    shutil.rmtree(os.path.join(work, "work", "incompat"), ignore_errors=True)
+    return work
 
 
 def call(

@@ -22,9 +22,9 @@ from tests.support.labs import Lab
 class Scenario:
     """A command line and what comes before it.
 
-    ``prepare`` are command lines run first; ``clean`` says that the uncommitted changes are thrown
-    away before. ``steps`` counts the changes of state it makes, each of which may be where a kill
-    leaves it: ``run -m`` runs, then commits.
+    ``prepare`` are command lines run first; ``clean`` says that there are no uncommitted changes;
+    ``runs`` that an environment in which commands can run is needed. ``between`` are the command
+    lines that lead to what may be seen on the way.
     """
 
     name: str
@@ -32,17 +32,24 @@ class Scenario:
     prepare: tuple[tuple[str, ...], ...] = ()
     clean: bool = False
     runs: bool = False
+    between: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         return self.name
 
 
 def _scenario(
-    command: str, *prepare: str, name: str = "", clean: bool = False, runs: bool = False
+    command: str,
+    *prepare: str,
+    name: str = "",
+    clean: bool = False,
+    runs: bool = False,
+    between: Sequence[str] = (),
 ) -> Scenario:
-    words = tuple(command.split(" "))
-    before = tuple(tuple(line.split(" ")) for line in prepare)
-    return Scenario(name or command.replace(" ", "_"), words, before, clean, runs)
+    words, *before = (tuple(line.split(" ")) for line in (command, *prepare))
+    on_the_way = tuple(tuple(line.split(" ")) for line in between)
+    name = name or command.replace(" ", "_")
+    return Scenario(name, words, tuple(before), clean, runs, on_the_way)
 
 
 SCENARIOS = (
@@ -74,16 +81,34 @@ SCENARIOS = (
     _scenario("tag -d v1 v2"),
     _scenario("undo", "rollback", name="undo_rollback"),
     _scenario("undo", "commit -m new", name="undo_commit"),
-    _scenario("undo 3", "rollback"),
+    _scenario("undo 3", "rollback", between=("undo", "undo 2")),
     _scenario("redo", "rollback", "undo"),
     _scenario("op restore @~3"),
     _scenario("gc"),
     _scenario("gc --expire=now", "rollback", "tag -d v1"),
     _scenario("config core.editor nano"),
     _scenario("fsck --repair", name="repair"),
-    _scenario("run -m ran -- sh -c echo>/etc/ran;rm${IFS}/usr/lib/a", runs=True),
-    _scenario("run --rm -- sh -c echo>/etc/ran", runs=True),
+    _scenario("run -m ran -- /bin/script", name="run_and_commit", runs=True),
+    _scenario("run --rm -- /bin/script", name="run_aside", runs=True),
 )
+
+
+# What `run` scenarios have besides, so that the sandbox need not make mount points; and the paths
+# that their command writes while it runs, which may be in any state if it is killed.
+_RUNNABLE: builders.Tree = {
+    "bin": {
+        "tool": "#!/bin/sh\n",
+        **dict.fromkeys(("sh", "rm", "touch"), "-> busybox"),
+        "script": "#!/bin/sh\necho > /etc/ran\ntouch -d @1000 /etc/ran\nrm /bin/tool\n",
+    },
+    "etc": {
+        **dict.fromkeys(("hostname", "hosts", "resolv.conf", "conf"), "one\n"),
+        "passwd": "root:x:0:0:root:/root:/bin/sh\n",
+        "link": "-> conf",
+    },
+    **dict.fromkeys(("dev", "proc", "sys")),
+}
+WRITTEN_BY_RUN = (b"etc/ran", b"bin/tool")
 
 
 def build(top: Path, *, busybox: bool = False) -> Lab:
@@ -93,18 +118,21 @@ def build(top: Path, *, busybox: bool = False) -> Lab:
         probes.require("busybox")
         source = probes.busybox_static()
         assert source is not None
-        content["bin"] = {"sh": "-> busybox", "rm": "-> busybox"}
-        builders.tree(top / "rootfs", {"bin": None})
-        shutil.copy(source, top / "rootfs/bin/busybox")
+        content = {**content, **_RUNNABLE}
+        shutil.copy(source, builders.tree(top / "rootfs", content) / "bin/busybox")
+        (top / "rootfs/bin/script").chmod(0o755)
+        content = {}
     lab = labs.make(top, content)
-    call(lab, ("tag", "v1"), ("branch", "side"))
+    call(lab, ("tag", "v1"))
     edit(lab, lambda root: _second(root))
     call(lab, ("commit", "-q", "-m", "second"), ("tag", "-a", "-m", "the second", "v2"))
     call(lab, ("switch", "-q", "-c", "exp"))
     edit(lab, lambda root: _write(f"{root}/usr/lib/exp", "experiment\n"))
     call(lab, ("commit", "-q", "-m", "experiment"), ("switch", "-q", "main"))
     edit(lab, lambda root: _write(f"{root}/usr/share/doc/x", "third\n"))
-    call(lab, ("commit", "-q", "-m", "third"))
+    call(lab, ("commit", "-q", "-m", "third"), ("switch", "-q", "-c", "side"))
+    edit(lab, lambda root: builders.tree(f"{root}/srv", {"side": "elsewhere\n"}))
+    call(lab, ("commit", "-q", "-m", "side"), ("switch", "-q", "main"))
     return lab
 
 
