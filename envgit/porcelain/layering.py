@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from envgit.repo.signature import Signature
 
 
+SNAPSHOT_SUBJECT = "uncommitted changes\n"
+"""The message of commits that are on no branch and stand for an uncommitted state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layered:
     """A layer and the tree it leads to, both written.
@@ -139,5 +143,5 @@ def write_snapshot(
         (base,) if base else (),
         who,
         who,
-        "uncommitted changes\n",
+        SNAPSHOT_SUBJECT,
     )

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused, UsageError
-from envgit.layers.compare import Change, changes
-from envgit.layers.entry import Kind, walk
+from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
 from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain.carry import Arrival, arrive
 from envgit.porcelain.position import check_idle, point
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
@@ -28,22 +28,8 @@ from envgit.repo.refs import HeadUpdate, RefUpdate
 if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
     from envgit.repo.refs import Head
-    from envgit.store.worktree import State
 
 HEADS = "refs/heads/"
-
-
-class WouldOverwrite(Refused):
-    """Uncommitted changes are in the way of what the target has."""
-
-    def __init__(self, paths: Sequence[bytes]) -> None:
-        names = "".join(f"\t{_printable(path)}\n" for path in paths)
-        super().__init__(
-            "Your local changes to the following files would be overwritten by checkout:\n"
-            f"{names}Please commit your changes before you switch branches, or set them aside with"
-            " --discard-changes.\nAborting"
-        )
-        self.paths = tuple(paths)
 
 
 class InvalidReference(EnvgitError):
@@ -277,99 +263,41 @@ def _move(
     was_reset: bool = False,
 ) -> MoveResult:
     """Point HEAD at ``symbolic``/``commit`` and the worktree at ``commit``."""
-    git, worktree = repository.git, repository.worktree
-    state = worktree.state()
+    worktree = repository.worktree
+    writer = repository.git.writer()
+    arrival: Arrival | None = None
     carried: tuple[Change, ...] = ()
+    parked = False
     stays = commit == head.commit and not always_park and (keep or not _dirty(repository))
     if stays or commit is None:
-        next_state = None
         if keep and commit is not None and worktree.is_dirty_quick():
             carried = tuple(snapshot.describe(repository).changes)
     else:
-        carried, next_state = _next_state(repository, state, commit, keep)
-    parked = next_state is not None and next_state.changes != state.changes
-    parked = parked and worktree.has_changes_quick(state)
+        arrival = arrive(repository, writer, commit, keep=keep)
+        carried = arrival.carried
+        parked = not carried and worktree.has_changes_quick()
     text = reason or _reason(head, symbolic, commit)
     along = verb in ("reset", "rollback") and head.symbolic is not None
-    head_update = None if along else _head_update(head, symbolic, commit, text)
+    seals = arrival.seals if arrival else ()
     publish(
         repository,
-        git.writer(),
+        writer,
         Publication(
             verb=verb,
             description=text,
             refs=refs,
-            head=head_update,
-            state=next_state,
-            before=point(repository, state) if next_state else None,
-            after=WorktreePoint(next_state.base, None) if next_state else None,
+            head=None if along else _head_update(head, symbolic, commit, text),
+            state=arrival.state if arrival else None,
+            seals=seals,
+            discards=[changes for changes, _ in seals],
+            before=arrival.before if arrival else None,
+            after=WorktreePoint(arrival.state.base, None) if arrival else None,
+            sealed=arrival.sealed if arrival else None,
+            wrote_layers=bool(seals),
         ),
     )
     result = _result(repository, head, symbolic, commit)
     return replace(result, created=created, reset=was_reset, parked=parked, carried=carried)
-
-
-def _next_state(
-    repository: Repository, state: State, commit: CommitId, keep: bool
-) -> tuple[tuple[Change, ...], State]:
-    """The worktree at ``commit``: with its changes carried along (``keep``), or parked."""
-    check_idle(repository)
-    if not keep or not _dirty(repository):
-        return (), position.at_commit(repository, state, commit)
-    current = snapshot.describe(repository)
-    if not current.changes:
-        return (), position.at_commit(repository, state, commit)
-    check_no_overlap(repository, current, commit)
-    layering.settle_changes(current)
-    stack, depth = chain.resolve(repository, commit)
-    moved = replace(
-        state,
-        base=commit,
-        stack=stack,
-        depth=depth,
-        config=dict(repository.git.metadata(commit).config),
-    )
-    return tuple(current.changes), moved
-
-
-def check_no_overlap(repository: Repository, current: snapshot.Current, commit: CommitId) -> None:
-    """Raise WouldOverwrite unless the changes can lie on top of ``commit`` as they are.
-
-    They can when nothing they touch, above or below in the tree, differs in ``commit``.
-    """
-    if current.head.commit != current.state.base:
-        # The change set does not hold all that differs from HEAD, so it cannot carry it.
-        touched = {change.path for change in current.changes}
-    else:
-        differing = changes(current.base_tree, repository.git.rootfs(commit))
-        touched = _overlap(current, {change.path for change in differing})
-    if touched:
-        raise WouldOverwrite(sorted(touched))
-
-
-def _overlap(current: snapshot.Current, differing: set[bytes]) -> set[bytes]:
-    """Which paths of the change set lie at, above or beneath something that differs."""
-    above = {parent for path in differing for parent in _parents(path)}
-    clash = set()
-    for path, entry in walk(current.normalized.layer):
-        merges = entry.kind == Kind.DIR and not entry.opaque
-        # A directory that is held only for what is below it shows its own metadata all the same.
-        if (
-            path in differing
-            or (path in above and not merges)
-            or any(parent in differing for parent in _parents(path))
-        ):
-            clash.add(path)
-    return clash
-
-
-def _printable(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace").replace("\n", "\\n") or "/"
-
-
-def _parents(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    return [b"/".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _dirty(repository: Repository) -> bool:

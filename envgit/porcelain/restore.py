@@ -74,7 +74,7 @@ def _write(
     else:
         metadata = Metadata(config=state.config, runs=())
         after = layering.write_commit(
-            writer, made, metadata, (before,), who, who, "uncommitted changes\n"
+            writer, made, metadata, (before,), who, who, layering.SNAPSHOT_SUBJECT
         )
         stack, depth = position.on_top(repository, below, before, made.layer)
         next_state = replace(

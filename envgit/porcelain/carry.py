@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking uncommitted changes along to another commit, where nothing they touch differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envgit.errors import Refused
+from envgit.layers.apply import overlaid
+from envgit.layers.compare import Change, changes
+from envgit.layers.entry import Kind, walk
+from envgit.layers.ids import ChangesId, CommitId, LayerId
+from envgit.layers.select import select
+from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain.repository import Repository
+from envgit.repo.metadata import Metadata
+from envgit.repo.operations import WorktreePoint
+
+if TYPE_CHECKING:
+    from envgit.porcelain.snapshot import Current
+    from envgit.repo.objects import ObjectWriter
+    from envgit.store.worktree import State
+
+
+class WouldOverwrite(Refused):
+    """Uncommitted changes are in the way of what the target has."""
+
+    def __init__(self, message: str, paths: Sequence[bytes]) -> None:
+        super().__init__(message)
+        self.paths = tuple(paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The worktree at another commit, and what has to be published for it.
+
+    ``before`` is what undo goes back to. ``carried`` are the uncommitted changes that came along.
+    """
+
+    state: State
+    before: WorktreePoint
+    carried: tuple[Change, ...] = ()
+    seals: tuple[tuple[ChangesId, LayerId], ...] = ()
+    sealed: tuple[ChangesId, CommitId] | None = None
+
+
+def arrive(
+    repository: Repository, writer: ObjectWriter, commit: CommitId, *, keep: bool
+) -> Arrival:
+    """The worktree at ``commit``: with its uncommitted changes (``keep``), else with none.
+
+    Nothing is copied: a change set that lies right on HEAD moves with one pointer; changes that
+    are spread over layers (after reset --soft, or a commit made while something ran) become a
+    layer of hard links. Raises WouldOverwrite, WorktreeBusy.
+    """
+    position.check_idle(repository)
+    state = repository.worktree.state()
+    here = position.point(repository, state)
+    if keep:
+        with snapshot.stable(repository, allow_unflushed=True) as current:
+            if current.changes:
+                check_no_overlap(repository, current, commit)
+                if current.head.commit == state.base:
+                    return _move_changes(repository, current, commit, here)
+                return _rebuild(repository, writer, current, commit)
+    return Arrival(position.at_commit(repository, state, commit), here)
+
+
+def check_no_overlap(repository: Repository, current: Current, commit: CommitId) -> None:
+    """Raise WouldOverwrite unless nothing that the changes touch, above or below in the tree,
+    differs between HEAD and ``commit``."""
+    differing = {
+        change.path for change in changes(current.head_tree, repository.git.rootfs(commit))
+    }
+    above = {parent for path in differing for parent in _parents(path)}
+    clash = sorted(
+        path
+        for path, merges in _touched(current)
+        if path in differing
+        or (path in above and not merges)
+        or any(parent in differing for parent in _parents(path))
+    )
+    if clash:
+        raise WouldOverwrite(
+            "Your local changes to the following files would be overwritten by checkout:", clash
+        )
+
+
+def _touched(current: Current) -> Iterator[tuple[bytes, bool]]:
+    """Each path that the changes hold, and whether it is a directory that shows what is below."""
+    if current.head.commit == current.state.base:
+        # Also directories that are there only for what is in them: they show their own metadata.
+        for path, entry in walk(current.normalized.layer):
+            yield path, entry.kind == Kind.DIR and not entry.opaque
+        return
+    for change in current.changes:
+        kinds = {entry.kind for entry in (change.old, change.new) if entry is not None}
+        yield change.path, kinds == {Kind.DIR} and change.old is not None
+
+
+def _move_changes(
+    repository: Repository, current: Current, commit: CommitId, here: WorktreePoint
+) -> Arrival:
+    layering.settle_changes(current)
+    stack, depth = chain.resolve(repository, commit)
+    config = dict(repository.git.metadata(commit).config)
+    state = replace(current.state, base=commit, stack=stack, depth=depth, config=config)
+    return Arrival(state, here, tuple(current.changes))
+
+
+def _rebuild(
+    repository: Repository, writer: ObjectWriter, current: Current, commit: CommitId
+) -> Arrival:
+    """The changes as a layer on ``commit``, made of hard links into a snapshot of what is here."""
+    git, who, state = repository.git, repository.signature(), current.state
+    kept = layering.seal_changes(repository, writer, current)
+    runs = snapshot.uncommitted_runs(repository, current)
+    before = layering.write_snapshot(repository, writer, current, kept, who, runs)
+    onto = layering.tree_of(repository, commit)
+    assert onto is not None  # there is a commit
+    taken = [
+        change
+        for change in changes(onto[0], current.tree)
+        if change.path in {ours.path for ours in current.changes}
+    ]
+    target = overlaid(onto[0], select(onto[0], current.tree, taken))
+    contents: Callable[[bytes], bytes | None] = snapshot.reader(
+        repository, state.stack, current.upper
+    ).find
+    made = layering.layer_between(repository, writer, onto, target, contents)
+    config = git.metadata(commit).config
+    after = layering.write_commit(
+        writer,
+        made,
+        Metadata(config=config, runs=runs),
+        (commit,),
+        who,
+        who,
+        layering.SNAPSHOT_SUBJECT,
+    )
+    stack, depth = position.on_top(repository, state, commit, made.layer)
+    arrived = replace(
+        state,
+        base=after,
+        stack=stack,
+        depth=depth,
+        config=dict(config),
+        changes=position.fresh_changes(repository, target),
+        boot_id=None,
+        mountpoints=(),
+        committed_runs=0,
+    )
+    return Arrival(
+        state=arrived,
+        before=WorktreePoint(before, None),
+        carried=tuple(current.changes),
+        seals=tuple(each.seal for each in (kept, made) if each.seal),
+        sealed=(state.changes, before),
+    )
+
+
+def _parents(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(1, len(parts))]
