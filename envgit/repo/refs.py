@@ -7,7 +7,7 @@ signature and time of the operation it belongs to, and costs no import of pygit2
 
 Locks are git's (``NAME.lock``, created exclusively), so that git itself may write at the same time.
 Writers of envgit exclude each other by an flock on ``envgit-refs``, which names the lock files
-that its holder is about to create: the next holder removes those of one that was killed.
+that its holder has made: the next holder removes those of one that was killed.
 """
 
 from __future__ import annotations
@@ -96,6 +96,8 @@ class Refs:
         self._path = path
         self._packed: dict[str, str] = {}
         self._packed_stamp: tuple[int, int, int] | None = None
+        self._noted: list[str] = []
+        self._note_fd = -1
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -187,8 +189,7 @@ class Refs:
         journal of the caller is for. Raises RefMoved when a ref holds neither its old nor its new
         value: the updates before it are done, the rest is not.
         """
-        names = [update.name for update in updates] + (["HEAD"] if head is not None else [])
-        with self._exclusively(names):
+        with self._exclusively():
             for update in updates:
                 self._check_name(update)
                 self._apply_ref(update, who)
@@ -287,7 +288,7 @@ class Refs:
 
     def pack(self) -> int:
         """Move loose refs into ``packed-refs`` (git pack-refs --all); returns how many it holds."""
-        with self._exclusively(["packed-refs"]), self._locked("packed-refs"):
+        with self._exclusively(), self._locked("packed-refs"):
             loose = [
                 (name, value)
                 for name in self._loose("refs/")
@@ -296,7 +297,7 @@ class Refs:
             packed = self._packed_refs() | dict(loose)
             self._write_packed(packed)
         for name, value in loose:
-            with self._exclusively([name]), self._locked(name):
+            with self._exclusively(), self._locked(name):
                 if self.raw(name) == value:
                     with suppress(FileNotFoundError):
                         os.unlink(os.path.join(self._path, name))
@@ -312,52 +313,66 @@ class Refs:
     # -- locks ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _exclusively(self, names: Sequence[str]) -> Iterator[None]:
+    def _exclusively(self) -> Iterator[None]:
         """Exclude other writers of envgit, and clear up after one that was killed."""
-        fd = os.open(
-            os.path.join(self._path, "envgit-refs"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-        )
+        path = os.path.join(self._path, "envgit-refs")
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            left = os.read(fd, 1 << 20).decode("utf-8", "replace").split("\n")
-            for name in left[:-1]:
+            for name in os.read(fd, 1 << 16).decode("utf-8", "replace").split("\n")[:-1]:
                 if name == "packed-refs" or is_storable(name):
-                    with suppress(FileNotFoundError):
+                    with suppress(FileNotFoundError, NotADirectoryError):
                         os.unlink(os.path.join(self._path, name + ".lock"))
-            note = "".join(f"{name}\n" for name in (*names, "packed-refs")).encode()
-            os.pwrite(fd, note, 0)
-            os.ftruncate(fd, len(note))
+            self._noted = []
+            self._note_fd = fd
+            self._note()
             yield
-            os.ftruncate(fd, 0)
         finally:
             os.close(fd)
 
+    def _note(self) -> None:
+        """Write down which lock files are ours; not synced, for it is about kill -9 only."""
+        note = "".join(f"{name}\n" for name in self._noted).encode()
+        os.ftruncate(self._note_fd, 0)
+        os.pwrite(self._note_fd, note, 0)
+
     @contextmanager
     def _locked(self, name: str) -> Iterator[str]:
-        """git's lock on one ref. Raises RefLocked after a second."""
+        """git's lock on one ref, within _exclusively(). Raises RefLocked after a second."""
         path = os.path.join(self._path, name + ".lock")
         deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-                break
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-            except FileExistsError:
-                if time.monotonic() > deadline:
-                    raise RefLocked(
-                        f"Unable to create '{path}': File exists.",
-                        hint="another git process seems to be running; if one crashed, remove it",
-                    ) from None
-                time.sleep(0.02)
+        while not self._create_lock(name, path):
+            if time.monotonic() > deadline:
+                raise RefLocked(
+                    f"Unable to create '{path}': File exists.",
+                    hint="another git process seems to be running; if one crashed, remove it",
+                )
+            time.sleep(0.02)
         crashpoint.reach("repo:ref-locked")
         try:
             yield path
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
+            self._noted.remove(name)
+            self._note()
             if name.startswith("refs/"):
                 reflog.prune_parents(path, os.path.join(self._path, "refs"))
+
+    def _create_lock(self, name: str, path: str) -> bool:
+        """Note the lock, then make it; whether it was free. Somebody else's is never noted."""
+        if os.path.lexists(path):
+            return False
+        self._noted.append(name)
+        self._note()
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        except FileExistsError:
+            self._noted.remove(name)
+            self._note()
+            return False
+        return True
 
 
 def _has_reflog(name: str) -> bool:
