@@ -190,7 +190,7 @@ def view_of(options: dict[str, Any], *, default: Iterable[str] = ()) -> DiffView
             "options '--name-only', '--name-status', and '-s' cannot be used together"
         )
     if taken["no_patch"]:
-        parts.discard("patch")
+        parts.clear()
     elif not parts:
         parts = set(default)
     whitespace = next((key for key in ("all", "change", "eol") if taken[f"ignore_{key}"]), None)

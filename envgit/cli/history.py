@@ -100,10 +100,14 @@ class Differences:
         choice = self._style.view.choice
         if not self._follow or entry.path is None:
             return between(self._app.repository, parent, entry.id, paths=self._paths, choice=choice)
-        # A followed file is looked for among all changes, for it may have had another name.
-        found = between(self._app.repository, parent, entry.id, choice=choice)
-        found.changes = tuple(change for change in found.changes if change.path == entry.path)
-        return found
+        here = [b":(literal)" + entry.path]
+        found = between(self._app.repository, parent, entry.id, paths=here, choice=choice)
+        if not any(change.status == "A" for change in found.changes):
+            return found
+        # It may have had another name before: that shows only among all changes.
+        every = between(self._app.repository, parent, entry.id, choice=choice)
+        every.changes = tuple(change for change in every.changes if change.path == entry.path)
+        return every
 
 
 def _in_all(found: Sequence[Difference]) -> Difference:

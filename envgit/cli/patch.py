@@ -74,15 +74,15 @@ def write(
         return
     if not found.hunks:
         return
-    yield header(f"--- {old_label}{_tab(old_label)}")
-    yield header(f"+++ {new_label}{_tab(new_label)}")
+    yield header(f"--- {old_label}{_tab(old_label, old_name)}")
+    yield header(f"+++ {new_label}{_tab(new_label, new_name)}")
     for hunk in found.hunks:
         yield from _hunk(hunk, style.palette)
 
 
-def _tab(label: str) -> str:
-    """A tab after names with spaces tells programs where they end."""
-    return "\t" if " " in label and not label.startswith('"') else ""
+def _tab(label: str, name: bytes) -> str:
+    """A tab after names with white space tells programs where they end."""
+    return "\t" if label != "/dev/null" and len(name.split()) > 1 else ""
 
 
 def _extended(change: FileChange, style: Style) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _extended(change: FileChange, style: Style) -> Iterator[str]:
     elif new is None:
         yield from _whole("deleted file", old)
     else:
-        yield from _metadata(old, new)
+        yield from _metadata(old, new, alone=change.status == "M")
         if change.status in "RC":
             word = "rename" if change.status == "R" else "copy"
             yield f"similarity index {change.score}%"
@@ -118,8 +118,8 @@ def _whole(word: str, entry: Entry) -> Iterator[str]:
         yield f"{word} xattr {_xattr(name, value)}"
 
 
-def _metadata(old: Entry, new: Entry) -> Iterator[str]:
-    """Pairs of lines for each property that differs."""
+def _metadata(old: Entry, new: Entry, *, alone: bool) -> Iterator[str]:
+    """Pairs of lines for each property that differs; links and time where they stand ``alone``."""
     pairs: list[tuple[str, str, str]] = []
     if mode_of(old) != mode_of(new):
         pairs.append(("mode", mode_of(old), mode_of(new)))
@@ -131,10 +131,10 @@ def _metadata(old: Entry, new: Entry) -> Iterator[str]:
     for key in sorted({*before, *after}):
         if before.get(key) != after.get(key):
             pairs.append(("xattr", _xattr(key, before.get(key)), _xattr(key, after.get(key))))
-    content = (old.sha256, old.target) != (new.sha256, new.target)
-    if not pairs and not content and old.hardlinks != new.hardlinks:
+    alone = alone and not pairs and (old.sha256, old.target) == (new.sha256, new.target)
+    if alone and old.hardlinks != new.hardlinks:
         pairs.append(("links", _links(old), _links(new)))
-    if not pairs and not content and old.mtime != new.mtime:
+    if alone and not pairs and old.mtime != new.mtime:
         dates = DateStyle("iso")
         pairs.append(("mtime", dates.show(old.mtime, 0), dates.show(new.mtime, 0)))
     for name, value, other in pairs:

@@ -67,6 +67,8 @@ def classify(changes: Iterable[Change]) -> list[FileChange]:
     found: list[FileChange] = []
     for change in listed:
         old, new, path = change.old, change.new, change.path
+        if not path and (old is None or new is None):
+            continue  # An environment that begins to exist: its root is no change to anybody.
         if old is None:
             assert new is not None
             if new.kind != Kind.DIR or path not in filled:

@@ -8,7 +8,7 @@ asks for lines; where a layer is not in the store, its files count as binary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.layers import compare
@@ -68,6 +68,9 @@ class Choice:
     reverse: bool = False
 
 
+_LOOKED_AT = 8000
+"""Bytes by which git tells binary files."""
+
 Contents = Callable[[], Overlay | None]
 
 
@@ -99,8 +102,9 @@ class Difference:
     def stat(self, change: FileChange, options: TextOptions | None = None) -> Stat:
         """How many lines (or, of a binary file, bytes) the change adds and deletes."""
         if change.same_content or change.is_directory:
-            return Stat(False, 0, 0)
-        patch = self.text(change, options)
+            return Stat(self._looks_binary(change), 0, 0)
+        # As git: a summary counts bytes of binary files even with --text.
+        patch = self.text(change, replace(options or TextOptions(), text=False))
         if patch is None:
             return Stat(True, _size(change.new), _size(change.old))
         return Stat(False, patch.added, patch.deleted)
@@ -124,7 +128,19 @@ class Difference:
             algorithm=options.algorithm,
         )
 
-    def _content(self, side: int, path: bytes, entry: Entry | None) -> bytes | None:
+    def _looks_binary(self, change: FileChange) -> bool:
+        """Whether the file, whose content did not change, would count as binary."""
+        entry = change.new
+        if entry is None or entry.kind != Kind.FILE or not entry.size:
+            return False
+        if entry.size > LARGEST:
+            return True
+        data = self._content(1, change.path, entry, limit=_LOOKED_AT)
+        return data is None or texts.is_binary(data)
+
+    def _content(
+        self, side: int, path: bytes, entry: Entry | None, limit: int = LARGEST
+    ) -> bytes | None:
         if entry is None:
             return b""
         if entry.kind == Kind.SYMLINK:
@@ -140,7 +156,7 @@ class Difference:
             return None
         try:
             with overlay.open(path) as file:
-                return file.read(LARGEST + 1)
+                return file.read(limit)
         except ViewError:
             return None
 
@@ -150,7 +166,9 @@ class Difference:
 
 
 def _size(entry: Entry | None) -> int:
-    return entry.size if entry is not None else 0
+    if entry is None:
+        return 0
+    return len(entry.target) if entry.kind == Kind.SYMLINK else entry.size
 
 
 def _picked(spec: Pathspec, change: Change) -> bool:
