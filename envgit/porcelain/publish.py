@@ -103,7 +103,11 @@ def publish(
             state=publication.state,
             refs=tuple(
                 (update.name, update.old, update.new, update.message)
-                for update in (*publication.refs, operation_update)
+                for update in (
+                    *publication.refs,
+                    operation_update,
+                    *_standing_update(repository, publication),
+                )
             ),
             head=(
                 (publication.head.old, publication.head.new, publication.head.message)
@@ -116,6 +120,26 @@ def publish(
     crashpoint.reach("publish:journal")
     replay(repository)
     return operation_id
+
+
+def _standing_update(repository: Repository, publication: Publication) -> list[RefUpdate]:
+    """The update of the ref that keeps the worktree's base while HEAD is elsewhere.
+
+    A base that is on no branch (after reset --soft, restore, undo of a commit) must outlive the
+    operation that made it, and a plain ``git gc``.
+    """
+    git = repository.git
+    name = f"refs/envgit/worktrees/{repository.worktree.id}"
+    base = (publication.state or repository.worktree.state()).base
+    head = publication.head.new if publication.head else git.head().value
+    branch = head.removeprefix("ref: ")
+    if branch == head:
+        commit: str | None = head
+    else:
+        moved = {update.name: update.new for update in publication.refs}
+        commit = moved[branch] if branch in moved else git.ref(branch)
+    old, new = git.ref(name), None if base == commit else base
+    return [RefUpdate(name, old, new)] if old != new else []
 
 
 def replay(repository: Repository) -> None:
