@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from envgit.fs import crashpoint
 from envgit.fs.beneath import Walker, hold_parent
 from envgit.layers.compare import Normalized
-from envgit.layers.copying import copy_content
+from envgit.layers.copying import Copier
 from envgit.layers.entry import Entry, Kind, Node, join, walk
 from envgit.layers.merge import merge
 from envgit.layers.scan import scan
@@ -36,6 +36,7 @@ def build(dest: str | bytes, node: Node, source: Callable[[bytes], bytes | None]
     """
     made: dict[bytes, bytes] = {}
     owners: dict[tuple[int, int], bytes] = {}
+    copier = Copier()
     with Writer(dest) as writer:
         for path, entry in walk(node):
             if _simple(writer, path, entry, None):
@@ -48,7 +49,8 @@ def build(dest: str | bytes, node: Node, source: Callable[[bytes], bytes | None]
             if place is None:
                 raise WriteError(f"no layer holds {os.fsdecode(path)!r}")
             if not _link(writer, place, path, leader, owners):
-                _copy_from(writer, place, path, entry)
+                with hold_parent(place) as (parent, name):
+                    _copy(writer, copier, parent, name, path, entry)
             made[leader] = path
         writer.finish()
 
@@ -90,12 +92,9 @@ def _link(
     return False
 
 
-def _copy_from(writer: Writer, place: bytes, path: bytes, entry: Entry) -> None:
-    with hold_parent(place) as (parent, name):
-        _copy(writer, parent, name, path, entry)
-
-
-def _copy(writer: Writer, parent: int, name: bytes, path: bytes, entry: Entry) -> None:
+def _copy(
+    writer: Writer, copier: Copier, parent: int, name: bytes, path: bytes, entry: Entry
+) -> None:
     """Copy one file, symlink, fifo or device with all that belongs to it."""
     if entry.kind != Kind.FILE:
         st = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -108,8 +107,7 @@ def _copy(writer: Writer, parent: int, name: bytes, path: bytes, entry: Entry) -
             raise WriteError(f"{os.fsdecode(path)!r} changed since it was read")
         target = writer.create(path)
         try:
-            if st.st_size:
-                copy_content(source, target, st.st_size)
+            copier.copy(source, target, st)
             write_attributes(target, entry, st.st_mtime_ns)
         finally:
             os.close(target)
@@ -124,6 +122,7 @@ def copy(dest: str | bytes, node: Node, upper: str | bytes) -> None:
     the nanosecond. Raises `WriteError` when a file is no longer what was scanned.
     """
     made: dict[bytes, bytes] = {}
+    copier = Copier()
     with Writer(dest) as writer, Walker(upper) as walker:
         for path, entry in walk(node):
             mtime_ns = os.fstat(walker.enter(path)).st_mtime_ns if entry.kind == Kind.DIR else None
@@ -134,7 +133,7 @@ def copy(dest: str | bytes, node: Node, upper: str | bytes) -> None:
                 writer.link(made[leader], path)
                 continue
             parent, name = walker.parent(path)
-            _copy(writer, parent, name, path, entry)
+            _copy(writer, copier, parent, name, path, entry)
             made[leader] = path
         writer.finish()
 

@@ -16,8 +16,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from envgit.errors import EnvgitError
-
 if TYPE_CHECKING:
     from envgit.layers.entry import Node
     from envgit.layers.scan import HashCache
@@ -31,11 +29,7 @@ _ATTEMPTS = 3
 _QUEUED = 128
 
 
-class ChangingError(EnvgitError):
-    """A file that was written to each time it was read."""
-
-
-_Job = tuple[bytes, int, os.stat_result, "Node"]
+_Job = tuple[int, os.stat_result, "Node"]
 
 
 class Hasher:
@@ -83,7 +77,7 @@ class Hasher:
             self._cache.put(st, sha256)
         return sha256
 
-    def later(self, path: bytes, fd: int, st: os.stat_result, node: Node) -> None:
+    def later(self, fd: int, st: os.stat_result, node: Node) -> None:
         """Give ``node`` its hash before `finish` returns; ``fd`` belongs to the hasher now."""
         try:
             if self._error is not None:
@@ -96,7 +90,7 @@ class Hasher:
         except BaseException:
             os.close(fd)
             raise
-        self._queue.put((path, fd, st, node))
+        self._queue.put((fd, st, node))
 
     @property
     def bytes_hashed(self) -> int:
@@ -123,43 +117,41 @@ class Hasher:
     def _work(self) -> None:
         buffer = memoryview(bytearray(_CHUNK))
         while (job := self._queue.get()) is not None:
-            path, fd, st, node = job
+            fd, st, node = job
             try:
                 if self._error is None:
-                    self._hash(path, fd, st, node, buffer)
+                    self._hash(fd, st, node, buffer)
             except BaseException as error:
                 self._error = self._error or error
             finally:
                 os.close(fd)
                 self._room.release()
 
-    def _hash(
-        self, path: bytes, fd: int, st: os.stat_result, node: Node, buffer: memoryview
-    ) -> None:
-        st, sha256 = _hash_file(path, fd, st, buffer)
+    def _hash(self, fd: int, st: os.stat_result, node: Node, buffer: memoryview) -> None:
+        st, sha256, steady = _hash_file(fd, st, buffer)
         mtime = st.st_mtime_ns // 1_000_000_000
         node.entry = replace(node.entry, sha256=sha256, size=st.st_size, mtime=mtime)
-        self._results.append((st, sha256))
+        if steady:
+            self._results.append((st, sha256))
         with self._lock:
             self._done += st.st_size
 
 
-def _hash_file(
-    path: bytes, fd: int, st: os.stat_result, buffer: memoryview
-) -> tuple[os.stat_result, str]:
-    """Hash a whole file; again if it was written to meanwhile, with the status it has then."""
+def _hash_file(fd: int, st: os.stat_result, buffer: memoryview) -> tuple[os.stat_result, str, bool]:
+    """Hash a whole file, again if it was written to meanwhile: its status, hash, whether it is so.
+
+    A program that never stops writing must not keep `status` from answering, so that the last
+    attempt stands for some moment; a commit is made while such programs are frozen.
+    """
     for _ in range(_ATTEMPTS):
         os.lseek(fd, 0, os.SEEK_SET)
         digest = hashlib.sha256()
-        size = 0
-        while count := os.readv(fd, [buffer]):
+        left = st.st_size
+        while left and (count := os.readv(fd, [buffer[: min(left, _CHUNK)]])):
             digest.update(buffer[:count])
-            size += count
-        after = os.fstat(fd)
-        if size == st.st_size and after.st_mtime_ns == st.st_mtime_ns:
-            return st, digest.hexdigest()
-        st = after
-    raise ChangingError(
-        f"{os.fsdecode(path)!r} is being written to while it is read",
-        hint="stop the program that writes to it, or wait for it",
-    )
+            left -= count
+        before, st = st, os.fstat(fd)
+        same = (st.st_size, st.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        if same and not left:
+            return st, digest.hexdigest(), True
+    return before, digest.hexdigest(), False

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from envgit.fs.beneath import Walker
-from envgit.layers.copying import copy_content
+from envgit.layers.copying import Copier
 from envgit.layers.entry import Entry, Kind, is_overlay_xattr, join
 from envgit.layers.scan import HOST_XATTRS
 from envgit.layers.writer import UNLINKABLE, Writer, write_attributes
@@ -44,6 +44,7 @@ class _Merger:
     def __init__(self, writer: Writer, walkers: Sequence[Walker]) -> None:
         self.writer = writer
         self.walkers = walkers
+        self.copier = Copier()
 
     def run(self, keep: bool) -> None:
         # A directory to make: its path, the layers that contribute to it (top first), whether
@@ -152,7 +153,7 @@ class _Merger:
         try:
             target = self.writer.create(path)
             try:
-                copy_content(original, target, st.st_size)
+                self.copier.copy(original, target, st)
                 write_attributes(target, entry, st.st_mtime_ns)
             finally:
                 os.close(target)

@@ -27,11 +27,13 @@ MAX_DEPTH = 2000
 # Ancestors of the directory being read that stay open; the usual limit is 1024 a process.
 _KEPT = 200
 
+# Names that may turn into something else while a scan goes on, before it gives up: a guess.
+_MAX_MOVED = 100
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK, because what was a file a moment ago may be a fifo now; O_NOATIME, because a scan
 # alters nothing.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NOATIME = os.O_NOATIME
 
 # Attributes that belong to the host, not the file: SELinux labels come from its policy, and
 # EVM's HMAC is made with the host's key over the inode number. No other machine could use either.
@@ -93,13 +95,7 @@ def scan(
     """
     with Hasher(threads=threads, cache=hashes) as hasher:
         scanner = _Scanner(hasher, overlay=overlay, excluded=excluded, progress=progress)
-        try:
-            node = scanner.tree(root)
-        except FileNotFoundError as error:
-            raise ScanError(
-                f"{os.fsdecode(error.filename or root)!r} vanished while {os.fsdecode(root)!r} "
-                "was read"
-            ) from error
+        node = scanner.tree(root)
         hasher.finish()
     scanner.link()
     scanner.exclude(node)
@@ -134,6 +130,7 @@ class _Scanner:
         self.progress = progress
         self.skipped: list[Skipped] = []
         self.files = 0
+        self.moved = 0
         # All paths of each inode that has several names, with the nodes, to find hard links.
         self.inodes: dict[tuple[int, int], list[tuple[bytes, Node]]] = {}
 
@@ -150,7 +147,11 @@ class _Scanner:
                     continue
                 name = level.pending.pop()
                 path = join(level.path, os.fsencode(name))
-                fd = os.open(name, _DIRECTORY, dir_fd=level.fd)
+                try:
+                    fd = os.open(name, _DIRECTORY, dir_fd=level.fd)
+                except OSError as error:
+                    self._moved(level, name, error)
+                    continue
                 level.children[os.fsencode(name)] = self._enter(stack, path, fd)
                 if self.progress is not None:
                     self.progress(self.files, self.hasher.bytes_hashed)
@@ -205,24 +206,52 @@ class _Scanner:
         finally:
             os.close(level.fd)
 
+    def _moved(self, level: _Level, name: str, error: OSError) -> None:
+        """Deal with a name that is no longer what it was when its directory was listed.
+
+        What is gone is gone; what became something else is described as that.
+        """
+        if error.errno == errno.ENOENT:
+            return
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise error
+        self.moved += 1
+        if self.moved > _MAX_MOVED:
+            path = os.fsdecode(join(level.path, os.fsencode(name)))
+            raise ScanError(
+                f"{path!r} keeps changing while it is read",
+                hint="stop the program that changes it",
+            )
+        try:
+            st = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(st.st_mode):
+            level.pending.append(name)
+        elif stat.S_ISREG(st.st_mode):
+            self._file(level, name)
+        else:
+            self._special(level, name)
+
     def _file(self, level: _Level, name: str) -> None:
         """Describe a regular file."""
         try:
-            fd = os.open(name, _FILE | _NOATIME, dir_fd=level.fd)
-        except PermissionError:
-            # Only a file's owner and CAP_FOWNER may ask for O_NOATIME (open(2)).
-            fd = os.open(name, _FILE, dir_fd=level.fd)
+            try:
+                fd = os.open(name, _FILE | os.O_NOATIME, dir_fd=level.fd)
+            except PermissionError:
+                # Only a file's owner and CAP_FOWNER may ask for O_NOATIME (open(2)).
+                fd = os.open(name, _FILE, dir_fd=level.fd)
         except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENXIO):
-                raise
-            raise ScanError(f"{join(level.path, os.fsencode(name))!r} changed while read") from None
+            self._moved(level, name, error)
+            return
         ours = True
         try:
             st = os.fstat(fd)
             encoded = os.fsencode(name)
             path = join(level.path, encoded)
             if not stat.S_ISREG(st.st_mode):
-                raise ScanError(f"{os.fsdecode(path)!r} changed while it was read")
+                self._moved(level, name, OSError(errno.ENXIO, "no regular file", path))
+                return
             xattrs: Xattrs = ()
             if listed := os.listxattr(fd):
                 xattrs, marks = self._kept_xattrs(path, fd, listed, follow=True)
@@ -241,7 +270,7 @@ class _Scanner:
             level.children[encoded] = node
             if not sha256 and not seen:
                 ours = False
-                self.hasher.later(path, fd, st, node)
+                self.hasher.later(fd, st, node)
         finally:
             if ours:
                 os.close(fd)
@@ -259,11 +288,18 @@ class _Scanner:
 
     def _special(self, level: _Level, name: str) -> None:
         """Describe what is neither file nor directory, without opening it."""
+        try:
+            self._special_now(level, name)
+        except FileNotFoundError:
+            # Gone since its directory was listed.
+            self.files -= 1
+
+    def _special_now(self, level: _Level, name: str) -> None:
         encoded = os.fsencode(name)
         path = join(level.path, encoded)
+        self.files += 1
         st = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
         kind = _KINDS.get(stat.S_IFMT(st.st_mode))
-        self.files += 1
         if kind is None:
             what = "a socket" if stat.S_ISSOCK(st.st_mode) else "of unknown type"
             self.skipped.append(Skipped(path, f"{what}: only a running program can make one"))

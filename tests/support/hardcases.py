@@ -75,9 +75,9 @@ def make(root: str, *, privileged: bool = True) -> None:
     _links(top)
     _odd(top)
     with open(top + b"/sparse", "wb") as file:
-        file.seek(50 << 20)
+        file.seek(6 << 20)
         file.write(b"after a hole")
-        file.truncate(60 << 20)
+        file.truncate(8 << 20)
     os.mkfifo(top + b"/fifo", 0o640)
     _deep(top)
     if privileged:
@@ -207,7 +207,7 @@ def change(root: str, *, privileged: bool = True) -> None:
     os.mkdir(top + b"/odd/.git")
     write(top + b"/odd/.git/config", b"hostile")
     os.unlink(top + b"/odd/" + LONG)
-    os.truncate(top + b"/sparse", 70 << 20)
+    os.truncate(top + b"/sparse", 9 << 20)
     os.unlink(top + b"/fifo")
     write(top + b"/fifo", b"no fifo any more")
     with socket.socket(socket.AF_UNIX) as server:
