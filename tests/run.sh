@@ -28,6 +28,7 @@ need /etc/ssl/certs/ca-certificates.crt ca-certificates
 need busybox busybox-static
 need zstd zstd
 need xz xz-utils
+need bzip2 bzip2
 need setfattr attr
 need setfacl acl
 need setcap libcap2-bin
