@@ -112,6 +112,8 @@ class DiffView:
 
     def _style(self, app: App) -> patch.Style:
         old, new = (text.encode("utf-8", "surrogateescape") for text in self.prefixes)
+        if self.choice.reverse:
+            old, new = new, old
         return patch.Style(app.out, app.out.path, old, new, self.full_index)
 
     def _texts(self, difference: Difference) -> Callable[[FileChange], Any]:

@@ -59,8 +59,8 @@ def write(
     new_name = style.new_prefix + shown(change.path, directory=change.is_directory)
     meta, reset = style.palette.escape("diff.meta"), style.palette.reset
 
-    def header(line: str) -> str:
-        return f"{meta}{line}{reset}\n"
+    def header(line: str, tail: str = "") -> str:
+        return f"{meta}{line}{reset}{tail}\n"
 
     yield header(f"diff --git {style.quote(old_name)} {style.quote(new_name)}")
     yield from map(header, _extended(change, style))
@@ -74,8 +74,8 @@ def write(
         return
     if not found.hunks:
         return
-    yield header(f"--- {old_label}{_tab(old_label, old_name)}")
-    yield header(f"+++ {new_label}{_tab(new_label, new_name)}")
+    yield header(f"--- {old_label}", _tab(old_label, old_name))
+    yield header(f"+++ {new_label}", _tab(new_label, new_name))
     for hunk in found.hunks:
         yield from _hunk(hunk, style.palette)
 
@@ -186,19 +186,30 @@ def _line(sign: str, content: bytes, palette: Palette) -> Iterator[str]:
 
 
 def _colored(sign: str, text: str, palette: Palette) -> str:
-    """As git colours a line: of added ones the trailing white space stands out."""
+    """As git colours a line: in added ones, bad white space stands out (core.whitespace)."""
     color, reset = palette.escape(_SLOTS[sign]), palette.reset
     carriage = "\r" if text.endswith("\r") and sign != "+" else ""
     if carriage:
         text = text[:-1]
     if sign != "+":
         return f"{color}{sign}{text}{reset}{carriage}\n"
+    bad = palette.escape("diff.whitespace")
     kept = text.rstrip(" \t\r\v\f")
     line = f"{color}+{reset}"
-    if kept:
-        line += f"{color}{kept}{reset}"
+    # The indent up to its last tab is plain, but for spaces before a tab.
+    done = 0
+    for at, char in enumerate(kept):
+        if char == "\t":
+            if done < at:
+                line += f"{bad}{kept[done:at]}{reset}"
+            line += char
+            done = at + 1
+        elif char != " ":
+            break
+    if done < len(kept):
+        line += f"{color}{kept[done:]}{reset}"
     if len(kept) < len(text):
-        line += f"{palette.escape('diff.whitespace')}{text[len(kept) :]}{reset}"
+        line += f"{bad}{text[len(kept) :]}{reset}"
     return line + "\n"
 
 
