@@ -29,11 +29,10 @@ from envgit.repo.pack import (
     TREE,
     PackWriter,
 )
-from envgit.repo.packindex import PackError, PackIndex, index_paths
+from envgit.repo.packindex import MANY_PACKS, PackError, PackIndex, index_paths
 from envgit.repo.reachable import Reachable, parse_any_tree
 from envgit.repo.trees import Reader
 
-_FRESH_PACKS = 24
 _FRESH_OBJECTS = 256
 _FACTOR = 4
 # Above this a pack is left for gc: joining it would take noticeable time within a commit.
@@ -56,14 +55,12 @@ def consolidate(directory: str, reader: Reader) -> None:
 
     ``reader`` reads the repository's objects. If another process is at it, nothing is done.
     """
-    if len(index_paths(directory)) < _FRESH_PACKS:
-        return
     with alone(directory) as exclusive:
         if not exclusive:
             return
         packs = _packs(directory)
         fresh = [pack for pack in packs if pack.objects <= _FRESH_OBJECTS]
-        if len(fresh) < _FRESH_PACKS:
+        if len(fresh) < MANY_PACKS:
             return
         _rewrite(directory, fresh, reader)
         packs = [pack for pack in _packs(directory) if pack.objects > _FRESH_OBJECTS]

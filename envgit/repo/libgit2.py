@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads as much of pygit2 as is used, because all of it costs four times as much.
+"""Loads as much of pygit2 as is used, because all of it costs five times as much.
 
-``import pygit2`` spends its time on what a bare local repository never touches. Measured here
-(pygit2 1.21, Python 3.11, warm, after click): 52 ms, of which 12 ms are its extension module
-``_pygit2`` with libgit2, OpenSSL and libssh2 behind it, 6 ms the enumerations that the extension
-returns, 11 ms the hundreds of names its ``__init__`` defines, 9 ms ``ssl`` and the certificate
-store for remotes, and the rest remotes, submodules, rebase, blame, index, callbacks and their
-imports. The extension alone can open a repository, read, walk and compare.
+``import pygit2`` spends its time on what a bare local repository never touches. CPU time here
+(pygit2 1.21, Python 3.11, after click): 58 ms, of which 13 ms are its extension module ``_pygit2``
+with libgit2, OpenSSL and libssh2 behind it, 9 ms enumerations, 11 ms the hundreds of names that its
+``__init__`` defines, 9 ms ``ssl`` and the certificate store for remotes, and the rest remotes,
+submodules, rebase, index, callbacks and their imports. The extension alone can open a repository,
+read objects, resolve prefixes, walk and compare texts.
 
-So the submodules ``pygit2._pygit2`` and ``pygit2.enums`` are imported under a package object that
-runs no ``__init__``, which is then taken away again: a later ``import pygit2`` (by
-:mod:`envgit.repo.delta`, or by a program that uses envgit as a library) runs the real
-``__init__`` and finds the same extension module. Where that cannot be done safely (other threads
-run, pygit2 is loaded already) or does not work (another version of pygit2), plain
-``import pygit2`` takes its place.
+So ``pygit2._pygit2`` is imported under a package object that runs no ``__init__`` and whose
+``enums`` are plain ints; both are then taken away again. A later ``import pygit2`` (by a program
+that uses envgit as a library) runs the real ``__init__``, finds the same extension module and gives
+it the real enumerations. Where that cannot be done safely (other threads run, pygit2 is loaded
+already) or does not work (another version of pygit2), plain ``import pygit2`` takes its place.
 """
 
 from __future__ import annotations
@@ -71,9 +70,12 @@ def _load_extension() -> ModuleType | None:
         return None
     package = ModuleType("pygit2")
     package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["pygit2"] = package
+    enums = ModuleType("pygit2.enums")
+    enums.__dict__["__getattr__"] = lambda name: int  # PEP 562: every enumeration is int
+    sys.modules |= {"pygit2": package, "pygit2.enums": enums}
     try:
-        from pygit2 import _pygit2, enums  # noqa: F401  # enums: what _cache_enums looks up
+        # The second is what _set_options() uses; both must be found while the bare package is here.
+        from pygit2 import _libgit2, _pygit2  # noqa: F401
 
         _pygit2._cache_enums()
         return _pygit2
@@ -82,7 +84,8 @@ def _load_extension() -> ModuleType | None:
             del sys.modules[name]
         return None
     finally:
-        del sys.modules["pygit2"]
+        for name in ("pygit2", "pygit2.enums"):
+            sys.modules.pop(name, None)
 
 
 def _set_options() -> None:

@@ -13,7 +13,6 @@ from typing import cast
 
 from envgit.layers.entry import Entry, Kind, Node
 from envgit.layers.ids import CommitId, LayerId, TreeId
-from envgit.repo import consolidate
 from envgit.repo.commits import LAYER, ROOTFS, encode_commit, encode_tag
 from envgit.repo.escape import DIRECTORY_ENTRY, escape
 from envgit.repo.metadata import FILE_NAME, Metadata
@@ -26,7 +25,7 @@ from envgit.repo.pack import (
     PackWriter,
     object_id,
 )
-from envgit.repo.packindex import PackIndex, index_paths
+from envgit.repo.packindex import MANY_PACKS, PackIndex, index_paths
 from envgit.repo.signature import Signature
 from envgit.repo.trees import RawTree, Reader, encode_tree, parse_tree, without_opaque
 
@@ -162,7 +161,10 @@ class ObjectWriter:
                         pack.add(binary, kind, data)
                 pack.publish(sync=sync)
         self._forget()
-        consolidate.consolidate(self._packs, self._reader)
+        if len(index_paths(self._packs)) >= MANY_PACKS:
+            from envgit.repo.consolidate import consolidate
+
+            consolidate(self._packs, self._reader)
 
     # -- what envgit keeps in them ---------------------------------------------------------------
 

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from envgit.errors import EnvgitError
 
 INDEX_MAGIC = b"\xfftOc\0\0\0\2"
+MANY_PACKS = 24
+"""With so many packs it is time to merge some (consolidate.py)."""
+
 _INDEX_HEADER = 8 + 1024
 
 

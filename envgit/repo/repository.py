@@ -29,7 +29,6 @@ from envgit.repo.commits import (
     parse_tag,
 )
 from envgit.repo.metadata import FILE_NAME, Metadata
-from envgit.repo.objects import ObjectWriter
 from envgit.repo.reflog import ReflogEntry
 from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from pygit2 import _pygit2 as native
 
     from envgit.repo.history import Abbreviator
+    from envgit.repo.objects import ObjectWriter
     from envgit.repo.operations import Operation
 
 KIND_NAMES = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
@@ -108,6 +108,8 @@ class GitRepository:
 
     def writer(self) -> ObjectWriter:
         """A new collector of objects for this repository."""
+        from envgit.repo.objects import ObjectWriter
+
         return ObjectWriter(self.path, self)
 
     def commit(self, oid: str) -> Commit:
