@@ -270,7 +270,7 @@ def _move(
     parked = False
     stays = commit == head.commit and not always_park and (keep or not _dirty(repository))
     if stays or commit is None:
-        if keep and commit is not None and worktree.is_dirty_quick():
+        if keep and commit is not None and position.is_dirty(repository, state):
             carried = tuple(snapshot.describe(repository).changes)
     else:
         arrival = arrive(repository, writer, commit, keep=keep)
@@ -302,7 +302,7 @@ def _move(
 
 def _dirty(repository: Repository) -> bool:
     state = repository.worktree.state()
-    return repository.worktree.is_dirty_quick() or state.base != repository.git.head().commit
+    return state.base != repository.git.head().commit or position.is_dirty(repository, state)
 
 
 def _branch_update(head: Head, commit: CommitId, reason: str) -> list[RefUpdate]:

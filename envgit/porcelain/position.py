@@ -35,9 +35,23 @@ def check_idle(repository: Repository) -> None:
         )
 
 
+def is_dirty(repository: Repository, state: State) -> bool:
+    """Whether anything changed or ran since the base. Cheap, and rather True than wrong.
+
+    The store sees what is in the upper directory; what the directory itself has become (``chmod 700
+    /`` inside) only shows against the base's tree.
+    """
+    if repository.worktree.is_dirty_quick(state):
+        return True
+    if state.base is None:
+        return False
+    base = repository.git.rootfs(state.base).entry
+    return _root_entry(repository.store.upper_path(state.changes)) != base.with_links(())
+
+
 def point(repository: Repository, state: State) -> WorktreePoint:
     """What undo needs to show this state again: its base, and its change set if it has any."""
-    if not repository.worktree.is_dirty_quick(state):
+    if not is_dirty(repository, state):
         return WorktreePoint(state.base, None)
     return WorktreePoint(
         base=state.base,
@@ -146,6 +160,12 @@ def _sealed_as(repository: Repository, where: WorktreePoint) -> WorktreePoint:
 def fresh_changes_over(repository: Repository, upper: str) -> ChangesId:
     """A new, empty change set to lie over another one, whose top directory it shows."""
     changes = repository.store.new_changes()
+    _set_root(repository.store.upper_path(changes), _root_entry(upper))
+    return changes
+
+
+def _root_entry(upper: str) -> Entry:
+    """What a change set shows of the environment's root directory itself."""
     status = os.stat(upper)
     xattrs = tuple(
         sorted(
@@ -155,9 +175,7 @@ def fresh_changes_over(repository: Repository, upper: str) -> ChangesId:
         )
     )
     mode = status.st_mode & 0o7777
-    entry = Entry(Kind.DIR, mode, status.st_uid, status.st_gid, xattrs=xattrs)
-    _set_root(repository.store.upper_path(changes), entry)
-    return changes
+    return Entry(Kind.DIR, mode, status.st_uid, status.st_gid, xattrs=xattrs)
 
 
 def _set_root(upper: str, entry: Entry) -> None:
