@@ -247,7 +247,7 @@ class Traversal:
         if not self._rules.ancestry:
             return Step(point, parents, (), point.id in self._left)
         if self._rules.treesame is not None:
-            rewritten = (self._rewrite(parent) for parent in self._followed(point))
+            rewritten = (self._rewrite(parent) for parent in parents)
             parents = tuple(dict.fromkeys(oid for oid in rewritten if oid is not None))
         drawn = parents[:1] if self._rules.first_parent else parents
         edges = tuple(oid for oid in drawn if self._shown(self._point(oid)))
