@@ -73,16 +73,11 @@ def _life(plan: Plan, wiring: Wiring, filters: tuple[bytes, ...]) -> int:
 
 
 def _close_others(wiring: Wiring) -> None:
-    # Not only hygiene: a lock of the caller's that stayed open here would stay locked.
-    kept = {wiring.status, wiring.orders, wiring.terminal, wiring.devpts, *wiring.kept, 2}
     for fd in (0, 1, 2):
         _fill(fd)
-    first = 3
-    for fd in sorted(fd for fd in kept if fd > 2):
-        if fd > first:
-            syscalls.close_range(first, fd - 1)
-        first = fd + 1
-    syscalls.close_range(first, 0xFFFFFFFF)
+    # Not only hygiene: a lock of the caller's that stayed open here would stay locked.
+    wanted = (wiring.status, wiring.orders, wiring.terminal, wiring.devpts, *wiring.kept)
+    syscalls.close_all_but((0, 1, 2, *wanted))
 
 
 def _fill(fd: int) -> None:

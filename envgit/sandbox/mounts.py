@@ -44,21 +44,30 @@ class Tree(NamedTuple):
 
 
 class Filesystem(NamedTuple):
-    """A new file system of the kernel's at a directory that must not be a link."""
+    """A new file system of the kernel's at a directory.
+
+    Without ``links`` no component of ``target`` may be a symbolic link: an environment could else
+    have its /proc mounted where the kernel's files are not guarded. With ``condition``, a path on
+    the host, nothing is done where the host lacks it.
+    """
 
     fstype: str
     target: str
     options: tuple[tuple[str, str], ...] = ()
     attributes: int = SAFE
     links: bool = False
+    condition: str = ""
 
     def describe(self) -> str:
         """One line for ``--dry-run``."""
         options = "".join(f",{key}={value}" for key, value in self.options)
-        return f"{self.fstype:8} {self.target} ({_words(self.attributes)}{options})"
+        condition = f", where the host has {self.condition}" if self.condition else ""
+        return f"{self.fstype:8} {self.target} ({_words(self.attributes)}{options}){condition}"
 
     def execute(self, tree: Tree) -> None:
         """Mount it."""
+        if self.condition and not os.path.exists(self.condition):
+            return
         target = tree.targets.open(self.target, directory=True, links=self.links)
         try:
             _attach(self._detached(tree), target)
@@ -88,7 +97,11 @@ class Bind(NamedTuple):
 
     def execute(self, tree: Tree) -> None:
         """Mount it."""
-        mount = syscalls.open_tree(AT_FDCWD, self.source, OPEN_TREE_CLONE | AT_RECURSIVE)
+        try:
+            mount = syscalls.open_tree(AT_FDCWD, self.source, OPEN_TREE_CLONE | AT_RECURSIVE)
+        except FileNotFoundError as error:
+            error.strerror, error.filename = "the host has no such file or directory", None
+            raise
         try:
             mode = os.fstat(mount).st_mode
             device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)

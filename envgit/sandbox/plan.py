@@ -154,13 +154,11 @@ def make_plan(
     hostname: str = "envgit",
     resolv_conf: str | None = "/etc/resolv.conf",
     seccomp_cache: str | None = None,
-    unified_cgroup: bool = False,
 ) -> Plan:
     """The plan for running ``options`` on ``root`` with the OCI image ``config`` (Env, Cmd, ...).
 
     ``hostname`` is used unless ``options`` has one. ``resolv_conf`` is the host file bound over
-    /etc/resolv.conf, None for none. ``unified_cgroup`` says that the host has cgroup v2 alone, so
-    that it may be shown inside. Raises ``SandboxError`` for what makes no sense.
+    /etc/resolv.conf, None for none. Raises ``SandboxError`` for what makes no sense.
     """
     name = options.hostname or hostname
     network = options.network or "host"
@@ -178,7 +176,7 @@ def make_plan(
         namespaces=namespaces,
         hostname=name,
         mounts=(
-            *_kernel_mounts(tty=options.tty, unified_cgroup=unified_cgroup),
+            *_kernel_mounts(tty=options.tty),
             *_network_files(name, resolv_conf if network == "host" else None),
             *_user_mounts(options),
             *([WorkingDirectory(cwd)] if cwd != "/" else []),
@@ -197,9 +195,9 @@ def make_plan(
     )
 
 
-def _kernel_mounts(*, tty: bool, unified_cgroup: bool) -> list[Operation]:
+def _kernel_mounts(*, tty: bool) -> list[Operation]:
     no_exec = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
-    mounts: list[Operation] = [
+    return [
         Filesystem("proc", "/proc"),
         Filesystem("sysfs", "/sys", (), SAFE | MOUNT_ATTR_RDONLY),
         Filesystem("tmpfs", "/dev", (("mode", "0755"), ("size", "64m")), SAFE),
@@ -211,11 +209,14 @@ def _kernel_mounts(*, tty: bool, unified_cgroup: bool) -> list[Operation]:
         Filesystem("tmpfs", "/dev/shm", (("mode", "1777"),)),
         Filesystem("mqueue", "/dev/mqueue"),
         Devices(_DEVICES, _DEV_LINKS, tty),
-    ]
-    if unified_cgroup:
-        mounts.append(Filesystem("cgroup2", "/sys/fs/cgroup", (), SAFE | MOUNT_ATTR_RDONLY))
-    return [
-        *mounts,
+        # Not with v1 or both, where each controller would be a mount of its own.
+        Filesystem(
+            "cgroup2",
+            "/sys/fs/cgroup",
+            (),
+            SAFE | MOUNT_ATTR_RDONLY,
+            condition="/sys/fs/cgroup/cgroup.controllers",
+        ),
         Guarded("/proc", _MASKED_PROC, _READ_ONLY_PROC),
         Guarded("/sys", _MASKED_SYS),
     ]

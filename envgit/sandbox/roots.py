@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from envgit.sandbox import syscalls
@@ -60,6 +61,7 @@ Root = OverlayRoot | JoinRoot
 # file system, to be understood. redirect_dir and metacopy would leave "renamed from" and "data is
 # below" marks instead of whole directories and files, index a table of inode numbers in work/.
 _OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
+_DOING = "mounting the environment"
 _LONGEST_STRING = 255  # fsconfig(2) takes 256 bytes with the final NUL
 
 
@@ -87,23 +89,30 @@ def _join(pid: int) -> int:
     doing = f"joining the running environment of process {pid}"
     try:
         theirs = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError) as error:
         raise RootGone(f"{doing}: it has ended") from error
     except OSError as error:
         raise explain(error, doing) from error
     try:
-        # A mount can only be cloned from inside its own namespace, so this process pays a visit.
-        syscalls.setns(theirs, syscalls.CLONE_NEWNS)
+        ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        root = os.open("/", os.O_PATH | os.O_CLOEXEC)
         try:
-            return syscalls.open_tree(syscalls.AT_FDCWD, "/", OPEN_TREE_CLONE)
+            # A mount can only be cloned from inside its own namespace, so this process pays a
+            # visit; coming home, it would find itself on top of whatever covers its root.
+            syscalls.setns(theirs, syscalls.CLONE_NEWNS)
+            try:
+                return syscalls.open_tree(syscalls.AT_FDCWD, "/", OPEN_TREE_CLONE)
+            finally:
+                syscalls.setns(ours, syscalls.CLONE_NEWNS)
+                os.fchdir(root)
+                os.chroot(".")
         finally:
-            syscalls.setns(ours, syscalls.CLONE_NEWNS)
+            os.close(ours)
+            os.close(root)
     except OSError as error:
         raise explain(error, doing) from error
     finally:
         os.close(theirs)
-        os.close(ours)
 
 
 def _forget_volatile(root: OverlayRoot) -> None:
@@ -126,34 +135,58 @@ def _overlay(root: OverlayRoot, empty: str, attributes: int) -> int:
     if root.upper is None and len(lowers) == 1:
         lowers = (*lowers, empty)  # overlay wants two lower directories when there is no upper one
     try:
-        context = syscalls.fsopen("overlay")
+        return _new_overlay(root, lowers, attributes, _lowers_one_by_one)
     except OSError as error:
-        raise explain(error, "mounting the environment") from error
+        if error.errno != errno.EINVAL:
+            raise _name_the_culprit(root, explain(error, _DOING)) from error
+        try:
+            return _new_overlay(root, lowers, attributes, _lowers_in_one_string)
+        except OSError:
+            raise _name_the_culprit(root, explain(error, _DOING)) from error
+
+
+def _new_overlay(
+    root: OverlayRoot,
+    lowers: tuple[str, ...],
+    attributes: int,
+    give_lowers: Callable[[int, tuple[str, ...], _ShortPaths], None],
+) -> int:
+    context = syscalls.fsopen("overlay")
     try:
-        return _configure(context, root, lowers, attributes)
+        with _ShortPaths() as short:
+            syscalls.fsconfig_string(context, "source", "envgit")
+            give_lowers(context, lowers, short)
+            if root.upper is not None and root.work is not None:
+                syscalls.fsconfig_string(context, "upperdir", short(root.upper))
+                syscalls.fsconfig_string(context, "workdir", short(root.work))
+                if root.volatile:
+                    syscalls.fsconfig_flag(context, "volatile")
+            else:
+                attributes |= MOUNT_ATTR_RDONLY
+            for key, value in _OPTIONS:
+                syscalls.fsconfig_string(context, key, value)
+            syscalls.fsconfig_create(context)
+        return syscalls.fsmount(context, attributes)
     except OSError as error:
         log = kernel_log(context)
-        raise _name_the_culprit(root, explain(error, "mounting the environment", log)) from error
+        if log:
+            error.strerror = f"{error.strerror}: {'; '.join(log)}"
+        raise
     finally:
         os.close(context)
 
 
-def _configure(context: int, root: OverlayRoot, lowers: tuple[str, ...], attributes: int) -> int:
-    with _ShortPaths() as short:
-        syscalls.fsconfig_string(context, "source", "envgit")
-        for lower in lowers:
-            syscalls.fsconfig_string(context, "lowerdir+", short(lower))
-        if root.upper is not None and root.work is not None:
-            syscalls.fsconfig_string(context, "upperdir", short(root.upper))
-            syscalls.fsconfig_string(context, "workdir", short(root.work))
-            if root.volatile:
-                syscalls.fsconfig_flag(context, "volatile")
-        for key, value in _OPTIONS:
-            syscalls.fsconfig_string(context, key, value)
-        syscalls.fsconfig_create(context)
-    if root.upper is None:
-        attributes |= MOUNT_ATTR_RDONLY
-    return syscalls.fsmount(context, attributes)
+def _lowers_one_by_one(context: int, lowers: tuple[str, ...], short: _ShortPaths) -> None:
+    for lower in lowers:
+        syscalls.fsconfig_string(context, "lowerdir+", short(lower))
+
+
+def _lowers_in_one_string(context: int, lowers: tuple[str, ...], short: _ShortPaths) -> None:
+    # Before Linux 6.8. All of them must go into 255 bytes: as numbers of descriptors, relative to
+    # the directory that has them, that is room for 80.
+    names = ":".join(short.number(lower) for lower in lowers)
+    short.resolve_numbers()
+    syscalls.fsconfig_string(context, "lowerdir", names)
 
 
 class _ShortPaths:
@@ -165,6 +198,7 @@ class _ShortPaths:
 
     def __init__(self) -> None:
         self._fds: list[int] = []
+        self._before = -1
 
     def __enter__(self) -> _ShortPaths:
         return self
@@ -172,11 +206,22 @@ class _ShortPaths:
     def __call__(self, path: str) -> str:
         if len(os.fsencode(path)) <= _LONGEST_STRING and not set(path) & set("\\:,"):
             return path
-        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._fds.append(fd)
-        return f"/proc/self/fd/{fd}"
+        return f"/proc/self/fd/{self.number(path)}"
+
+    def number(self, path: str) -> str:
+        """The name of ``path`` in /proc/self/fd."""
+        self._fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        return str(self._fds[-1])
+
+    def resolve_numbers(self) -> None:
+        """Makes relative paths mean descriptors; old kernels resolve them only when mounting."""
+        self._before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fds.append(self._before)
+        os.chdir("/proc/self/fd")
 
     def __exit__(self, *_: object) -> None:
+        if self._before >= 0:
+            os.fchdir(self._before)
         for fd in self._fds:
             os.close(fd)
 
@@ -198,12 +243,14 @@ def kernel_log(context: int) -> list[str]:
 
 
 def _name_the_culprit(root: OverlayRoot, error: SandboxError) -> SandboxError:
-    # Overlay says ENOENT or ENOTDIR for the whole mount; which of the directories it was is what
-    # the user needs to know.
+    # Overlay says ENOENT, ENOTDIR or EINVAL for the whole mount; which of the directories it was
+    # is what the user needs to know.
     for path in (*root.lowers, root.upper, root.work):
         if path is not None and not os.path.isdir(path):
             what = "is not a directory" if os.path.lexists(path) else "is missing"
             return SandboxError(
-                f"{error.message}: {path} {what}", hint="run 'envgit fsck' to see what is damaged"
+                f"{_DOING}: {path} {what}", hint="run 'envgit fsck' to see what is damaged"
             )
+    if root.upper and root.work and os.stat(root.upper).st_dev != os.stat(root.work).st_dev:
+        return SandboxError(f"{_DOING}: {root.upper} and {root.work} are on different disks")
     return error

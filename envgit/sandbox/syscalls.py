@@ -240,6 +240,16 @@ def close_range(first: int, last: int, flags: int = 0) -> None:
     _check(_close_range(_NR_CLOSE_RANGE, first, last, flags), "close_range")
 
 
+def close_all_but(wanted: Iterable[int]) -> None:
+    """Closes every descriptor of this process that is not in ``wanted``; negative ones are none."""
+    first = 0
+    for fd in sorted(set(wanted)):
+        if fd > first:
+            close_range(first, fd - 1)
+        first = max(first, fd + 1)
+    close_range(first, 0xFFFFFFFF)
+
+
 def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
     """prctl(2) with numbers."""
     return _check(_prctl(option, argument, argument3, 0, 0), f"prctl {option}")
