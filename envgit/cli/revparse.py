@@ -117,7 +117,7 @@ class _Parser:
     # Revisions ------------------------------------------------------------------------------
 
     def _argument(self, word: str) -> None:
-        from envgit.porcelain import ranges
+        from envgit.porcelain import naming, ranges
 
         if word.startswith("-") and word != "-" and word not in GROUPS:
             if self.verify:
@@ -129,7 +129,7 @@ class _Parser:
             return
         repository = self.app.repository
         if word in GROUPS:
-            for oid in ranges.tips_of(repository, [word]).include:
+            for oid in naming.refs_of(repository, word[2:]).values():
                 self._show(oid, "", excluded=False)
             return
         sides = ranges.split_range(word)
@@ -213,7 +213,7 @@ class RevParse(Group):
         except EnvgitError:
             if parser.quiet and parser.verify:
                 return 1
-            for line in parser.lines:
+            for line in () if parser.verify else parser.lines:
                 app.out.line(line)
             raise
         if as_json:

@@ -96,12 +96,13 @@ def _walk(
         below = directory.directory(name)
         if below is None:
             continue
-        enter = how.recurse or any(one.startswith(path + b"/") for one in wanted)
-        selected = _selected(path, wanted)
-        listed = selected and (not how.recurse or how.trees or how.only_trees)
-        if listed and not (enter and not how.recurse):
+        selected, leads = _selected(path, wanted), _leads_to(path, wanted)
+        if not (selected or leads):
+            continue
+        enter = how.recurse or leads
+        if not enter or how.trees or (how.recurse and how.only_trees):
             yield Listed(path, entry, str(below.identity))
-        if enter and (selected or _leads_to(path, wanted)):
+        if enter:
             yield from _walk(below, path, wanted, how)
 
 

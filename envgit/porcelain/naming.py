@@ -18,6 +18,8 @@ class NotACommit(EnvgitError):
     """A name that leads to no commit, in the words of merge-base."""
 
 
+INTERNAL = "refs/envgit/"
+"""Refs that envgit keeps for itself."""
 KINDS = {
     "refs/heads/": "branch",
     "refs/remotes/": "remotebranch",
@@ -46,6 +48,13 @@ def shorten(ref: str) -> str:
         if ref.startswith(prefix):
             return ref[len(prefix) :]
     return ref
+
+
+def refs_of(repository: Repository, group: str) -> dict[str, str]:
+    """The refs (full name -> object id) of ``all``, ``branches``, ``tags`` or ``remotes``."""
+    prefix = {"branches": "refs/heads/", "remotes": "refs/remotes/", "tags": "refs/tags/"}
+    found = repository.git.refs(prefix.get(group, "refs/"))
+    return {name: oid for name, oid in found.items() if not name.startswith(INTERNAL)}
 
 
 def full_ref(repository: Repository, name: str) -> str | None:
