@@ -270,7 +270,7 @@ def _move(
     parked = False
     stays = commit == head.commit and not always_park and (keep or not _dirty(repository))
     if stays or commit is None:
-        if keep and commit is not None and position.is_dirty(repository, state):
+        if keep and commit is not None and _dirty(repository):
             carried = tuple(snapshot.describe(repository).changes)
     else:
         arrival = arrive(repository, writer, commit, keep=keep)
