@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from envgit.cli.app import App
@@ -39,6 +40,22 @@ def one_line(app: App, commit: CommitId | None) -> str:
     git = app.repository.git
     subject = git.commit(commit).message.lstrip("\n").split("\n", 1)[0]
     return f"{git.abbrev(commit)} {subject}"
+
+
+@contextmanager
+def explained(app: App) -> Iterator[None]:
+    """List the paths that a refused move would overwrite, and what can be done, as git does."""
+    from envgit.porcelain.carry import WouldOverwrite
+
+    try:
+        yield
+    except WouldOverwrite as error:
+        listed = "".join(f"\t{app.out.path(path) or '/'}\n" for path in error.paths)
+        error.message += (
+            f"\n{listed}Please commit your changes or set them aside (--discard-changes) before you"
+            " switch branches.\nAborting"
+        )
+        raise
 
 
 def say_parked(app: App, result: MoveResult) -> None:

@@ -88,14 +88,15 @@ def switch(
         raise EnvgitError("missing branch or commit argument")
     if target is not None and given:
         _check_start(app, target, f"invalid reference: {target}")
-    result = app.repository.switch(
-        target,
-        create=create,
-        force_create=force_create,
-        orphan=orphan,
-        detach=detach,
-        discard_changes=force or discard_changes,
-    )
+    with changed.explained(app):
+        result = app.repository.switch(
+            target,
+            create=create,
+            force_create=force_create,
+            orphan=orphan,
+            detach=detach,
+            discard_changes=force or discard_changes,
+        )
     report(app, result, quiet=quiet, target=target, explicit=True, reset=force_create is not None)
     return 0
 
@@ -149,16 +150,17 @@ def checkout(
     if revision is not None and creates:
         said = f"'{revision}' is not a commit and a branch '{creates}' cannot be created from it"
         _check_start(app, revision, said)
-    result = app.repository.switch(
-        revision if revision is not None or creates or detach else "HEAD",
-        create=create,
-        force_create=force_create,
-        orphan=orphan,
-        detach=detach,
-        discard_changes=force,
-        guess_detach=True,
-        verb="checkout",
-    )
+    with changed.explained(app):
+        result = app.repository.switch(
+            revision if revision is not None or creates or detach else "HEAD",
+            create=create,
+            force_create=force_create,
+            orphan=orphan,
+            detach=detach,
+            discard_changes=force,
+            guess_detach=True,
+            verb="checkout",
+        )
     explicit = detach or revision is None
     reset = force_create is not None
     report(app, result, quiet=quiet, target=revision, explicit=explicit, reset=reset)

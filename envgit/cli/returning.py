@@ -93,7 +93,8 @@ def reset(
             f"Cannot do {mode} reset with paths.",
             hint="there is no index here; 'envgit restore' brings paths back",
         )
-    result = app.repository.reset(revision or "HEAD", mode=mode)
+    with changed.explained(app):
+        result = app.repository.reset(revision or "HEAD", mode=mode)
     if quiet:
         return 0
     if mode == "hard":
