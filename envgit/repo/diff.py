@@ -110,7 +110,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """A piece of a patch; ``section`` is what git prints after the second ``@@``."""
+    """A piece of a patch; ``section`` is what git prints after the second ``@@``, up to the first
+    byte that is not UTF-8 (libgit2 cuts there)."""
 
     old_start: int
     old_lines: int
