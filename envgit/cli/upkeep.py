@@ -145,8 +145,8 @@ def fsck(app: App, full: bool, quiet: bool, repair: bool, as_json: bool) -> int:
 def doctor(app: App, as_json: bool) -> int:
     """Try what this host can do, and explain.
 
-    Each ability that envgit needs is tried for real, not guessed from versions. The exit status is
-    1 if something is missing that `run` cannot do without.
+    Each ability that envgit needs is tried for real, not guessed from versions: "ok" works, "NO"
+    does not and is needed (then the exit status is 1), "--" does not and can be done without.
     """
     from envgit.porcelain.doctor import doctor as examine
 
@@ -156,8 +156,8 @@ def doctor(app: App, as_json: bool) -> int:
     else:
         width = max(len(probe.name) for probe in probes)
         for probe in probes:
-            mark = "ok  " if probe.ok else "no  "
-            app.out.line(f"{mark}{probe.name:<{width}}  {probe.detail}")
+            mark = "ok" if probe.ok else "NO" if probe.needed else "--"
+            app.out.line(f"{mark}  {probe.name:<{width}}  {probe.detail}")
             if not probe.ok and probe.remedy:
                 app.out.line(f"    {'':<{width}}  {probe.remedy}")
-    return 0 if all(probe.ok for probe in probes) else 1
+    return 1 if any(probe.needed and not probe.ok for probe in probes) else 0
