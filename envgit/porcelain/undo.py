@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
 from envgit.layers.ids import OperationId
-from envgit.porcelain.position import check_idle, point, state_at
+from envgit.porcelain.occupants import check_idle
+from envgit.porcelain.position import point, state_at
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import (
@@ -56,7 +57,11 @@ def undo(repository: Repository, count: int = 1) -> UndoResult:
                 if done:
                     break
                 raise NothingToUndo("there is nothing to undo")
-            _reverse(repository, target, verb="undo", undoes=target.id)
+            # Done again, it may have found other uncommitted changes than the first time.
+            newest = next(
+                (each for each in repository.git.operations() if each.redoes == target.id), target
+            )
+            _reverse(repository, newest, verb="undo", undoes=target.id)
             done.append(target)
     return UndoResult(tuple(done))
 
@@ -138,7 +143,7 @@ def _reverse(
         operation.head[0] if operation.head else None,
         operation.before,
         verb=verb,
-        reason=f"{verb}: {operation.description.removeprefix('undo: ')}",
+        reason=f"{verb}: {operation.description.removeprefix('undo: ').removeprefix('redo: ')}",
         source=operation,
         undoes=undoes,
         redoes=redoes,
