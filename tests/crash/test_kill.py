@@ -33,36 +33,39 @@ Effort = Callable[[int, int], int]
 
 
 @pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Shelf]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where labs are."""
+    with labs.scratch(tmp_path_factory.mktemp("kill")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def templates() -> dict[bool, Shelf]:
     """Built labs that scenarios are copied from, with and without a busybox; filled on demand."""
     return {}
 
 
 @pytest.fixture
 def shelf(
-    request: pytest.FixtureRequest,
-    templates: dict[bool, Shelf],
-    tmp_path_factory: pytest.TempPathFactory,
-    fixed_clock: int,
-) -> Iterator[Callable[[Scenario], Shelf]]:
+    templates: dict[bool, Shelf], place: Path, fixed_clock: int
+) -> Callable[[Scenario], Shelf]:
     """Gives the lab in which a scenario is about to happen, saved."""
 
     def start(scenario: Scenario) -> Shelf:
         base = templates.get(scenario.runs)
         if base is None:
-            top = tmp_path_factory.mktemp("lab")
-            base = templates[scenario.runs] = Shelf(
-                scenarios.build(top / "lab", busybox=scenario.runs)
-            )
+            top = place / ("busybox" if scenario.runs else "plain")
+            top.mkdir()
+            base = Shelf(scenarios.build(top / "lab", busybox=scenario.runs))
             base.save()
+            templates[scenario.runs] = base
         base.restore()
         scenarios.prepare(base.lab, scenario)
-        shelf = Shelf(base.lab)
-        shelf._saved = base.lab.top.with_name("lab.prepared")
-        shelf.save()
-        return shelf
+        prepared = Shelf(base.lab, "prepared")
+        prepared.save()
+        return prepared
 
-    yield start
+    return start
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -118,12 +121,13 @@ def test_at_random_instants(shelf: Callable[[Scenario], Shelf], effort: Effort) 
 
 
 @pytest.mark.parametrize("source", ["scratch", "rootfs"])
-def test_init(source: str, tmp_path: Path, effort: Effort, fixed_clock: int) -> None:
+def test_init(source: str, place: Path, effort: Effort, fixed_clock: int) -> None:
     """A killed init leaves no repository, or the whole one; the next init works in any case."""
-    content = tmp_path / "rootfs"
+    top = place / source
+    content = top / "rootfs"
     labs.builders.tree(content, labs.CONTENT)
     args = ["init", "--from", source if source == "scratch" else f"rootfs:{content}"]
-    lab = Lab(tmp_path / "lab")
+    lab = Lab(top / "lab")
     lab.project.mkdir(parents=True)
     names = _record(lab, args)
     expected = lab.sight()

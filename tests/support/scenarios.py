@@ -177,9 +177,9 @@ def call(lab: Lab, *commands: Sequence[str]) -> None:
 class Shelf:
     """Keeps a lab as it is and puts it back, at the very same place, as often as is wanted."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, name: str = "saved") -> None:
         self.lab = lab
-        self._saved = lab.top.with_name(f"{lab.top.name}.saved")
+        self._saved = lab.top.with_name(f"{lab.top.name}.{name}")
 
     def save(self) -> None:
         """Remember the lab as it is now."""
