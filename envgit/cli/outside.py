@@ -66,8 +66,8 @@ def cp(app: App, archive: bool, follow_link: bool, quiet: bool, words: tuple[str
     """Copy between the host and the environment.
 
     ":path" is a path of the worktree, "REV:path" one of a commit, everything else a path of the
-    host; "-" is a tar archive on standard input or output. Directories are copied whole. Into a
-    directory that exists, a source goes under its own name, as with cp(1).
+    host. Directories are copied whole. Into a directory that exists, a source goes under its own
+    name, as with cp(1).
 
     Links inside the environment never lead out of it.
     """

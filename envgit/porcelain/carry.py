@@ -14,6 +14,7 @@ from envgit.layers.entry import Kind, walk
 from envgit.layers.ids import ChangesId, CommitId, LayerId
 from envgit.layers.select import select
 from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
@@ -55,7 +56,7 @@ def arrive(
     are spread over layers (after reset --soft, or a commit made while something ran) become a
     layer of hard links. Raises WouldOverwrite, WorktreeBusy.
     """
-    position.check_idle(repository)
+    check_idle(repository)
     state = repository.worktree.state()
     here = position.point(repository, state)
     if keep:

@@ -17,7 +17,8 @@ from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
 from envgit.porcelain import chain, layering, position, snapshot
 from envgit.porcelain.carry import Arrival, arrive
-from envgit.porcelain.position import check_idle, point
+from envgit.porcelain.occupants import check_idle
+from envgit.porcelain.position import point
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata

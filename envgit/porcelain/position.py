@@ -7,32 +7,18 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from envgit.errors import EnvgitError, Refused
+from envgit.errors import EnvgitError
 from envgit.layers.entry import Directory, Entry, Kind, is_overlay_xattr
 from envgit.layers.ids import ChangesId, CommitId, LayerId
 from envgit.layers.writer import write_attributes
 from envgit.porcelain.chain import resolve
+from envgit.porcelain.occupants import is_occupied
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import WorktreePoint
 from envgit.store.spans import TARGET
 
 if TYPE_CHECKING:
     from envgit.store.worktree import State
-
-
-class WorktreeBusy(Refused):
-    """Commands run in the worktree, whose mount cannot be exchanged under them."""
-
-
-def check_idle(repository: Repository) -> None:
-    """Raise WorktreeBusy while commands run in the worktree."""
-    running = repository.worktree.running()
-    if running:
-        names = ", ".join(f"`{run.command}` (pid {run.pid})" for run in running)
-        raise WorktreeBusy(
-            f"the worktree is in use by {names}",
-            hint="end it first; its mount cannot be exchanged under a running command",
-        )
 
 
 def is_dirty(repository: Repository, state: State) -> bool:
@@ -99,7 +85,7 @@ def shorten(repository: Repository) -> None:
     """
     worktree = repository.worktree
     state = worktree.state()
-    if state.base is None or len(state.stack) <= TARGET or worktree.running():
+    if state.base is None or len(state.stack) <= TARGET or is_occupied(repository):
         return
     stack, depth = resolve(repository, state.base)
     if (stack, depth) != (state.stack, state.depth):

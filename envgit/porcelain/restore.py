@@ -12,8 +12,8 @@ from envgit.layers.entry import Directory
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.paths import require_match
-from envgit.porcelain.position import check_idle
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata

@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, UsageError
+from envgit.porcelain.occupants import root_of
 from envgit.porcelain.repository import Repository
 from envgit.sandbox.failure import RootGone
-from envgit.sandbox.plan import JoinRoot, OverlayRoot, Plan, RunOptions, make_plan
+from envgit.sandbox.plan import OverlayRoot, Plan, RunOptions, make_plan
+from envgit.sandbox.roots import Root
 from envgit.sandbox.supervisor import Outcome
 from envgit.sandbox.supervisor import run as run_plan
 from envgit.store.running import RunningRecord
@@ -107,8 +109,9 @@ def _run_in_worktree(
                 " incomplete"
             )
         while True:
-            living = [run for run in worktree.running() if run.info.get("mounted")]
-            plan = _plan(repository, options, state, [run.init_pid for run in living])
+            volatile = repository.settings.get_bool("core.volatile")
+            root = root_of(repository, state, volatile=volatile)
+            plan = _make_plan(repository, root, options, state)
             if prepare is not None and not prepare(plan):
                 return None
             try:
@@ -192,24 +195,7 @@ def _aside(
         store.empty_trash()
 
 
-def _plan(
-    repository: Repository, options: RunOptions, state: State, joinable: Sequence[int]
-) -> Plan:
-    if joinable:
-        return _make_plan(repository, JoinRoot(joinable[0]), options, state)
-    store = repository.store
-    root = OverlayRoot(
-        lowers=store.stack_paths(state.stack),
-        upper=store.upper_path(state.changes),
-        work=os.path.join(store.require_changes(state.changes), "work"),
-        volatile=repository.settings.get_bool("core.volatile"),
-    )
-    return _make_plan(repository, root, options, state)
-
-
-def _make_plan(
-    repository: Repository, root: OverlayRoot | JoinRoot, options: RunOptions, state: State
-) -> Plan:
+def _make_plan(repository: Repository, root: Root, options: RunOptions, state: State) -> Plan:
     return make_plan(
         root,
         options,

@@ -21,6 +21,7 @@ from envgit.layers.ids import ChangesId
 from envgit.layers.scan import Skipped, scan
 from envgit.layers.view import Overlay
 from envgit.porcelain import chain
+from envgit.porcelain.occupants import is_occupied
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import RunRecord
 
@@ -81,12 +82,11 @@ def stable(repository: Repository, *, allow_unflushed: bool = False) -> Iterator
     """
     if not allow_unflushed:
         check_flushed(repository)
-    running = repository.worktree.running()
-    if not running:
+    if not is_occupied(repository):
         yield _take(repository, copy=None)
         return
     copy = repository.store.new_changes()
-    with _frozen(running):
+    with _frozen(repository.worktree.running()):
         current = _take(repository, copy=copy)
     yield current
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from envgit.sandbox import syscalls
@@ -55,7 +56,17 @@ class JoinRoot(NamedTuple):
         return f"the overlay that process {self.pid} has mounted"
 
 
-Root = OverlayRoot | JoinRoot
+class MountedRoot(NamedTuple):
+    """The root that is mounted on the host's directory ``path`` (by ``envgit mount``)."""
+
+    path: str
+
+    def describe(self) -> str:
+        """One line for ``--dry-run``."""
+        return f"the overlay that is mounted at {self.path}"
+
+
+Root = OverlayRoot | JoinRoot | MountedRoot
 
 # What keeps a layer portable: no entry in an upper directory may need another one, or another
 # file system, to be understood. redirect_dir and metacopy would leave "renamed from" and "data is
@@ -74,10 +85,11 @@ def open_root(root: Root, empty: str, *, nosuid: bool = False) -> int:
     Raises ``SandboxError``, and ``RootGone`` when the environment to join has ended.
     """
     attributes = MOUNT_ATTR_NODEV | (MOUNT_ATTR_NOSUID if nosuid else 0)
-    if isinstance(root, JoinRoot):
-        fd = _join(root.pid)
+    if not isinstance(root, OverlayRoot):
+        fd = _join(root.pid) if isinstance(root, JoinRoot) else _mounted(root.path)
+        cleared = MOUNT_ATTR_RDONLY | (0 if nosuid else MOUNT_ATTR_NOSUID)
         try:
-            syscalls.mount_setattr(fd, set_=attributes, clear=MOUNT_ATTR_RDONLY)
+            syscalls.mount_setattr(fd, set_=attributes, clear=cleared)
         except OSError as error:
             raise explain(error, "joining the running environment") from error
         return fd
@@ -115,6 +127,15 @@ def _join(pid: int) -> int:
         os.close(theirs)
 
 
+def _mounted(path: str) -> int:
+    try:
+        return syscalls.open_tree(syscalls.AT_FDCWD, path, OPEN_TREE_CLONE)
+    except FileNotFoundError as error:
+        raise RootGone(f"{path} is not mounted any more") from error
+    except OSError as error:
+        raise explain(error, f"joining the environment that is mounted at {path}") from error
+
+
 def _forget_volatile(root: OverlayRoot) -> None:
     # The kernel refuses an upper directory that a volatile mount has left behind, for it may lack
     # writes. Who calls knows better: the store compares boot ids before it lets anybody mount.
@@ -122,10 +143,11 @@ def _forget_volatile(root: OverlayRoot) -> None:
         return
     mark = os.path.join(root.work, "work/incompat/volatile")
     try:
-        os.unlink(os.path.join(mark, "dirty"))
-        os.rmdir(mark)
-    except FileNotFoundError:
-        pass
+        # Each for itself: a crash between the two leaves the directory, which is the mark.
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(mark, "dirty"))
+        with suppress(FileNotFoundError):
+            os.rmdir(mark)
     except OSError as error:
         raise explain(error, f"preparing {root.work}") from error
 

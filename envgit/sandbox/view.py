@@ -176,6 +176,11 @@ def _rebuilt(fields: dict[str, object]) -> Exception:
     return kind(message, hint=None if hint is None else str(hint))
 
 
+def is_mounted(target: str) -> bool:
+    """Whether an environment is mounted on the host's directory ``target`` now."""
+    return _filesystem_at(os.path.realpath(target)) == "overlay"
+
+
 def _filesystem_at(place: str) -> str:
     """The type of what is mounted exactly at ``place``, "" for nothing (proc_pid_mountinfo(5))."""
     found = ""
