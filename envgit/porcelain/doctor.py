@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this host can do for envgit, each ability tried for real; for somebody who sets it up."""
+"""What this host can do, tried and explained."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from envgit.porcelain.repository import open_store
 from envgit.sandbox.probes import Probe, examine
 from envgit.settings import Settings
 
-__all__ = ["Probe", "doctor"]
-
-# Helpers that are called, and what for.
+# Programs that envgit can do without, and what for.
 _PROGRAMS = (
-    ("mmdebstrap", "init --from debian:SUITE needs it"),
-    ("git", "not needed, but it can read every repository"),
-    ("less", "long output is not paged"),
+    ("mmdebstrap", "init --from debian:SUITE"),
+    ("git", "reading the repository with git itself"),
+    ("less", "paging long output"),
 )
 
 
 def doctor(environ: Mapping[str, str], settings: Settings) -> list[Probe]:
-    """Try everything on this host, in the user's store. Leaves nothing behind."""
-    return examine(open_store(environ, settings).path, _PROGRAMS)
+    """Try everything that envgit needs of the kernel and of the file system of the store."""
+    store = open_store(environ, settings)
+    return examine(os.path.abspath(store.path), _PROGRAMS)
