@@ -2,10 +2,10 @@
 """Drawing history beside the log the way ``git log --graph`` does, because users read it blind.
 
 A *lane* is one open line of history: it waits for one commit. On the screen lane ``i`` rests in
-cell ``2 * i``; cells between are gaps that a line crosses when it moves left. ``Graph`` is told each
-commit in the order shown and hands out the prefixes of the lines; it knows no commit but by its name
-and those of its visible parents. The drawing is specified by what ``git`` prints (git-log(1),
-``--graph``); the tests compare both on random histories.
+cell ``2 * i``; cells between are gaps that a line crosses when it moves left. ``Graph`` is told
+each commit in the order shown and hands out the prefixes of the lines; it knows no commit but by
+its name and those of its visible parents. The drawing is specified by what ``git`` prints
+(git-log(1), ``--graph``); the tests compare both on random histories.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Row(Enum):
 
 @dataclass(slots=True)
 class Lane:
+    """An open line of history, waiting for ``commit``; ``color`` is an index of the graph's."""
+
     commit: str
     color: int
 

@@ -192,13 +192,15 @@ class _Names:
     def __init__(self, app: App, *, full: bool) -> None:
         self._app = app
         self._full = full
-        self._known: Mapping[Any, Sequence[Any]] | None = None
+        self._known: Mapping[str, Sequence[Any]] = {}
+        self._read = False
 
     def __call__(self, commit: str) -> Sequence[Decoration]:
         from envgit.porcelain.naming import names_of_commits, shorten
 
-        if self._known is None:
-            self._known = names_of_commits(self._app.repository)
+        if not self._read:
+            self._known = dict(names_of_commits(self._app.repository).items())
+            self._read = True
         show = str if self._full else shorten
         return [
             Decoration(name.kind, show(name.ref), show(name.points))
