@@ -47,7 +47,7 @@ KNOWN: tuple[Setting, ...] = (
         "core.maxDepth",
         "int",
         "64",
-        "Most directories that a mount may stack (16 to 400); older layers are merged into spans "
+        "Most directories that a mount may stack (40 to 400); older layers are merged into spans "
         "before that is reached.",
     ),
     Setting("core.pager", "text", None, "The pager, before PAGER and ``less``."),

@@ -124,7 +124,7 @@ def fsck(app: App, full: bool, quiet: bool, repair: bool, as_json: bool) -> int:
 
     Each git object is read and its hash compared, each pointer parsed, each file of each layer
     compared with its pointer: metadata, and the content's sha256 unless --no-full. The exit status
-    is 0 when all is well.
+    is 0 when all is well. --repair mends what can be made again from the rest: a worktree's state.
     """
     from envgit.porcelain import fsck as porcelain
 

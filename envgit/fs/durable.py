@@ -33,7 +33,8 @@ def write_file(path: str, data: bytes, *, mode: int = 0o644) -> None:
     ``mode`` is exact, whatever the umask. Raises `OSError`; then the old file is untouched and no
     temporary file is left.
     """
-    temporary = f"{path}.{os.getpid()}.new"
+    # Random, for one that was killed may have left a file, and process ids come round again.
+    temporary = f"{path}.{os.urandom(4).hex()}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -159,19 +159,24 @@ def _operations(repository: Repository) -> Iterator[Problem]:
         yield Problem("error", error.message)
 
 
-def repair(repository: Repository) -> None:
-    """Give the worktree a new state at HEAD when its own cannot be read; nothing is deleted.
+def repair(repository: Repository) -> bool:
+    """Give the worktree a new state at HEAD when its own cannot be read; whether that was so.
 
-    What the lost state's change set held stays in the store until ``gc``.
+    Nothing is deleted: what the lost state's change set held stays in the store until ``gc``.
     """
-    from envgit.store.worktree import State
+    from envgit.store.worktree import State, StateError
 
     worktree = repository.named_worktree()
     with worktree.lock(what="fsck --repair", on_wait=repository.waiting):
+        try:
+            worktree.state()
+            return False
+        except StateError:
+            pass
         empty = State(repository=repository.path, changes=repository.store.new_changes())
         head = repository.git.head().commit
-        if head is None:
-            worktree.write_state(empty)
-            return
-        worktree.write_state(position.at_commit(repository, empty, head))
-        repository.store.delete_changes(empty.changes)
+        state = position.at_commit(repository, empty, head) if head is not None else empty
+        worktree.write_state(state)
+        if state.changes != empty.changes:
+            repository.store.delete_changes(empty.changes)
+        return True
