@@ -243,7 +243,8 @@ def stir(root: str, random: Random) -> None:
         return "/".join([root, *(random.choice(NAMES) for _ in range(random.choice([1, 1, 2, 3])))])
 
     def write(where: str) -> None:
-        with open(where, random.choice(["w", "a"])) as file:
+        # Without O_NONBLOCK a fifo of that name would wait for a reader for ever.
+        with open(where, random.choice("wa"), opener=lambda p, f: os.open(p, f | 0o4000)) as file:
             file.write(random.choice(["", "one", "two"]))
         if random.random() < 0.7:
             os.utime(where, (1, 1))
