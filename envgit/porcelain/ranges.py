@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from envgit.errors import EnvgitError
+from envgit.errors import EnvgitError, UsageError
 from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Kind, find_entry
 from envgit.layers.ids import CommitId
@@ -18,6 +18,15 @@ from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import classify, detect
 from envgit.porcelain.repository import Repository
 from envgit.repo.revisions import Selection, select, tips
+
+
+class TooManySides(UsageError):
+    """``diff`` was given more than two commits."""
+
+
+class NoMergeBase(EnvgitError):
+    """Two commits without a common ancestor."""
+
 
 GROUPS = {
     "--branches": "refs/heads/",
@@ -76,6 +85,46 @@ def split_range(argument: str) -> tuple[str, str, bool] | None:
     if not dots or argument in ("..", "...") or ":" in left:
         return None
     return left or "HEAD", right or "HEAD", symmetric
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What ``diff`` compares: two commits, or a commit (None: nothing yet) with the worktree."""
+
+    old: CommitId | None
+    new: CommitId | None
+    worktree: bool = False
+
+
+def sides_of(repository: Repository, revisions: Sequence[str], *, merge_base: bool) -> Sides:
+    """The two sides that the revision arguments of ``diff`` name. Raises TooManySides."""
+    git = repository.git
+    if not revisions:
+        return Sides(git.head().commit, None, worktree=True)
+    if len(revisions) == 1:
+        parts = split_range(revisions[0])
+        if parts is None:
+            old = git.resolve(revisions[0])
+            head = git.head().commit
+            if merge_base and head is not None:
+                old = _common(repository, old, head)
+            return Sides(old, None, worktree=True)
+        old, new = git.resolve(parts[0]), git.resolve(parts[1])
+        return Sides(_common(repository, old, new) if parts[2] else old, new)
+    if len(revisions) > 2:
+        raise TooManySides(f"diff compares two commits, not {len(revisions)}")
+    # ``diff ^A B`` is the range A..B.
+    old, new = (git.resolve(revision.removeprefix("^")) for revision in revisions)
+    if revisions[1].startswith("^"):
+        old, new = new, old
+    return Sides(_common(repository, old, new) if merge_base else old, new)
+
+
+def _common(repository: Repository, old: CommitId, new: CommitId) -> CommitId:
+    base = repository.git.merge_base(old, new)
+    if base is None:
+        raise NoMergeBase("no merge base")
+    return base
 
 
 def split_arguments(
