@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,16 +293,16 @@ def scribble(root: str, dice: random.Random) -> None:
         how = dice.randrange(8)
         if how < 3 or not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove(path)
+            scenarios.remove(path)
             path.write_text(f"{dice.random()}\n")
         elif how == 3:
-            remove(path)
+            scenarios.remove(path)
         elif how == 4:
-            remove(path)
+            scenarios.remove(path)
             path.mkdir()
             (path / "inner").write_text(f"{dice.random()}\n")
         elif how == 5:
-            remove(path)
+            scenarios.remove(path)
             path.symlink_to(f"target{dice.randrange(3)}")
         elif how == 6 and path.is_file() and not path.is_symlink():
             path.chmod(dice.choice((0o600, 0o4755, 0o644)))
@@ -311,20 +310,12 @@ def scribble(root: str, dice: random.Random) -> None:
             os.setxattr(path, "user.x", str(dice.random()).encode())
         elif how == 7 and path.is_file() and not path.is_symlink():
             other = path.with_name(path.name + ".link")
-            remove(other)
+            scenarios.remove(other)
             other.hardlink_to(path)
 
 
 def write(path: Path, text: str) -> None:
     path.write_text(text)
-
-
-def remove(path: Path) -> None:
-    """Whatever is there, if anything is."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def assert_seen(actual: Sight, expected: Sight, where: str) -> None:

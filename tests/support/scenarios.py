@@ -168,6 +168,14 @@ def edit(lab: Lab, function: Callable[[str], None]) -> None:
     lab.inside(function)
 
 
+def remove(path: str | Path) -> None:
+    """Whatever is there, if anything is."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
 def call(lab: Lab, *commands: Sequence[str]) -> None:
     """Run commands that must work."""
     for command in commands:
