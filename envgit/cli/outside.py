@@ -28,8 +28,7 @@ def mount(app: App, quiet: bool, as_json: bool, words: tuple[str, ...]) -> int:
         if as_json:
             app.out.json(found)
         for one in found if not as_json else ():
-            what = changed.one_line(app, one.commit) if one.commit else "the worktree"
-            app.out.line(f"{one.directory}\t{what}")
+            app.out.line(f"{one.directory}\t{_named(app, one.commit) or 'the worktree'}")
         return 0
     if len(words) > 2:
         raise UsageProblem("a directory is needed, and at most a commit before it", usage="short")
@@ -38,10 +37,14 @@ def mount(app: App, quiet: bool, as_json: bool, words: tuple[str, ...]) -> int:
     if as_json:
         app.out.json(result)
     elif not quiet:
-        what = changed.one_line(app, result.commit) if result.commit else "The worktree"
-        mode = "" if result.commit is None else ", read-only"
-        app.out.line(f"{what} is mounted at {result.directory}{mode}")
+        what = _named(app, result.commit)
+        mode = ", read-only" if what else ""
+        app.out.line(f"{what or 'The worktree'} is mounted at {result.directory}{mode}")
     return 0
+
+
+def _named(app: App, commit: str | None) -> str:
+    return changed.one_line(app, app.repository.resolve(commit)) if commit else ""
 
 
 @verb("umount", "umount <directory>...")
@@ -57,27 +60,29 @@ def umount(app: App, directories: tuple[str, ...]) -> int:
     return 0
 
 
-@verb("cp", "cp [-a] [-L] [-q] <source>... <destination>")
+@verb("cp", "cp [-a] [-L] <source>... <destination>")
 @flag("-a, --archive", "keep owners, too (by default files become the copying user's)")
-@flag("-L, --follow-link", "copy what symbolic links in <source> lead to")
-@flag("-q, --quiet", "suppress progress reporting")
+@flag("-L, --follow-link", "copy what a source that is a symbolic link leads to")
+@json_flag
 @argument("words", nargs=-1)
-def cp(app: App, archive: bool, follow_link: bool, quiet: bool, words: tuple[str, ...]) -> int:
+def cp(app: App, archive: bool, follow_link: bool, as_json: bool, words: tuple[str, ...]) -> int:
     """Copy between the host and the environment.
 
     ":path" is a path of the worktree, "REV:path" one of a commit, everything else a path of the
-    host. Directories are copied whole. Into a directory that exists, a source goes under its own
-    name, as with cp(1).
+    host (a host path with a colon is written with a slash before it: "./a:b"). Directories are
+    copied whole. Into a directory that exists, a source goes under its own name, as with cp(1).
 
-    Links inside the environment never lead out of it.
+    Links inside the environment mean its own files and never lead out of it.
     """
     from envgit.porcelain import copying
 
     if len(words) < 2:
         raise UsageProblem("a source and a destination are needed", usage="short")
-    copying.copy(
+    result = copying.copy(
         app.repository, words[:-1], words[-1], keep_owner=archive, follow_links=follow_link
     )
+    if as_json:
+        app.out.json(result)
     return 0
 
 
