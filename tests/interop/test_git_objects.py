@@ -75,30 +75,17 @@ def test_any_names(tmp_path_factory: pytest.TempPathFactory, names: list[bytes])
 
 
 @given(NAMES)
-def test_libgit2_takes_the_names(name: bytes) -> None:
+def test_libgit2_takes_the_names(tmp_path: Path, name: bytes) -> None:
     import pygit2
 
-    # A repository without a place suffices: TreeBuilder checks names when they are inserted.
-    builder = _scratch().TreeBuilder()
+    path = tmp_path / "libgit2.git"
+    fresh = not path.exists()
+    repository = pygit2.init_repository(str(path), bare=True)
+    if fresh:
+        repository.create_blob(b"")
+    builder = repository.TreeBuilder()
     builder.insert(escape(name).decode(), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", 0o100644)
     assert len(builder) == 1
-    assert isinstance(builder, pygit2.TreeBuilder)
-
-
-def _scratch() -> object:
-    import tempfile
-
-    import pygit2
-
-    if not _SCRATCH:
-        folder = tempfile.mkdtemp()
-        repository = pygit2.init_repository(folder, bare=True)
-        repository.create_blob(b"")
-        _SCRATCH.append(repository)
-    return _SCRATCH[0]
-
-
-_SCRATCH: list[object] = []
 
 
 @given(st.lists(st.binary(max_size=5000), unique=True, max_size=20), st.booleans())

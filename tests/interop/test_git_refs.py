@@ -172,7 +172,7 @@ def test_kill_and_replay(tmp_path: Path) -> None:
         ]
         head = HeadUpdate("ref: refs/heads/main", "ref: refs/heads/new", "checkout: moving")
 
-        parts = ((updates[:1], None), (updates[1:2], None), ([], head))
+        parts: Parts = ((updates[:1], None), (updates[1:2], None), ([], head))
 
         def everything(path: Path = history.path, parts: Parts = parts) -> None:
             for part, moved in parts:
