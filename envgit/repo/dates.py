@@ -24,12 +24,8 @@ _UNITS = {
     "day": 86400,
     "week": 7 * 86400,
 }
-_NUMBERS = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
-    )
-} | {"a": 1, "an": 1, "last": 1}
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: value for value, word in enumerate(_WORDS, 1)} | {"a": 1, "an": 1, "last": 1}
 _WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _SPECIAL_HOURS = {"midnight": 0, "noon": 12, "tea": 17}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes and indexes git packs by ourselves: a commit may bring 50,000 objects, or ten.
 
-Loose objects cost a file and 60 to 230 us each, libgit2's PackBuilder 80 us; this costs about 8 us.
+Loose objects cost a file and 60 to 230 us each, libgit2's PackBuilder 80 us; this about 10 us.
 Formats: git's Documentation/gitformat-pack.txt (pack version 2, index version 2). Packs that are
 written here have no deltas; :mod:`envgit.repo.consolidate` brings them in later.
 
