@@ -143,7 +143,8 @@ class _Task:
             try:
                 self._one(source, parent, target)
             except OSError as error:
-                raise CopyError(f"cannot copy '{source}': {os.strerror(error.errno or 0)}") from error
+                reason = os.strerror(error.errno or 0)
+                raise CopyError(f"cannot copy '{source}': {reason}") from error
             finally:
                 os.close(parent)
         if folder is not None:

@@ -20,7 +20,7 @@ _CLOSED = ("nologin", "false", "sync")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worktree stands: a branch or, detached, a shortened commit; and whether it is dirty."""
+    """Where a worktree stands: a branch, or a shortened commit; and whether it is dirty."""
 
     name: str
     dirty: bool
