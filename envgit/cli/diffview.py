@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envgit.cli import patch, stat
 from envgit.cli.verb import flag, section, value
 from envgit.errors import EnvgitError, UsageError
 
 if TYPE_CHECKING:
+    from envgit.cli import patch
     from envgit.cli.app import App
     from envgit.layers.renames import FileChange
-    from envgit.porcelain.difference import Choice, Difference, TextOptions
+    from envgit.porcelain.comparing import Choice, TextOptions
+    from envgit.porcelain.difference import Difference
 
 LISTS = ("raw", "name_status", "name_only")
 SUMMARIES = ("numstat", "stat", "shortstat", "summary")
@@ -28,14 +29,15 @@ SUMMARIES = ("numstat", "stat", "shortstat", "summary")
 class DiffView:
     """What is written about a difference.
 
-    ``parts`` are among LISTS, SUMMARIES and ``patch``. ``null``: records end with NUL and names are
+    ``parts`` are among LISTS, SUMMARIES and ``patch``. ``widths``: of --stat in all, of its names,
+    and how many files; 0 is git's own choice. ``null``: records end with NUL and names are
     not quoted (-z).
     """
 
     parts: frozenset[str]
     text: TextOptions
     choice: Choice
-    widths: stat.Widths
+    widths: tuple[int, int, int] = (0, 0, 0)
     null: bool = False
     full_index: bool = False
     prefixes: tuple[str, str] = ("a/", "b/")
@@ -55,6 +57,8 @@ class DiffView:
 
         ``listed`` is the difference that names and patches are of, when not of all.
         """
+        from envgit.cli import patch
+
         before = prefix or (lambda: "")
         listed = difference if listed is None else listed
         changes = listed.changes
@@ -76,6 +80,8 @@ class DiffView:
                 app.out.write(before() + line)
 
     def _lists(self, app: App, changes: Iterable[FileChange]) -> Iterable[str]:
+        from envgit.cli import patch, stat
+
         quote = app.out.path
         for change in changes:
             if "raw" in self.parts:
@@ -90,6 +96,8 @@ class DiffView:
                 yield stat.name_only(change, quote=quote, null=self.null)
 
     def _summaries(self, app: App, difference: Difference, *, width: int) -> Iterable[str]:
+        from envgit.cli import stat
+
         changes = difference.changes
         quote = app.out.path
         counted = self.parts & {"numstat", "stat", "shortstat"}
@@ -98,10 +106,8 @@ class DiffView:
             for change, counts in zip(changes, stats, strict=True):
                 yield stat.numstat(change, counts, quote=quote, null=self.null)
         if "stat" in self.parts and changes:
-            widths = self.widths
-            if not widths.total:
-                total = terminal_width(app) - width
-                widths = stat.Widths(total, widths.name, widths.graph, widths.count)
+            total, name, count = self.widths
+            widths = stat.Widths(total or terminal_width(app) - width, name, count)
             lines = stat.stat(changes, stats, quote=quote, palette=app.out, widths=widths)
             yield from (line + "\n" for line in lines)
         if "shortstat" in self.parts and changes:
@@ -111,6 +117,8 @@ class DiffView:
                 yield from (line + "\n" for line in stat.summary(change, quote=quote))
 
     def _style(self, app: App) -> patch.Style:
+        from envgit.cli import patch
+
         old, new = (text.encode("utf-8", "surrogateescape") for text in self.prefixes)
         if self.choice.reverse:
             old, new = new, old
@@ -173,7 +181,7 @@ def view_of(options: dict[str, Any], *, default: Iterable[str] = ()) -> DiffView
 
     ``default`` are the parts shown when none is asked for.
     """
-    from envgit.porcelain.difference import Choice, TextOptions
+    from envgit.porcelain.comparing import Choice, TextOptions
 
     taken = {name: options.pop(name) for name in _NAMES}
     context = taken["context"]
@@ -230,10 +238,10 @@ def _percent(text: str | None) -> int:
     return min(round(share * 100), 100)
 
 
-def _widths(text: str | None) -> stat.Widths:
+def _widths(text: str | None) -> tuple[int, int, int]:
     """``--stat=width,name,count``; 0 is git's own choice."""
     numbers = (text or "").split(",")
     if not all(number.isdigit() or not number for number in numbers) or len(numbers) > 3:
         raise UsageError(f"invalid --stat value: {text}")
     total, name, count = ([int(number or 0) for number in numbers] + [0, 0, 0])[:3]
-    return stat.Widths(total, name, 0, count)
+    return total, name, count

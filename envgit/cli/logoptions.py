@@ -14,13 +14,13 @@ from envgit.cli import colour, formats
 from envgit.cli.dates import DateStyle
 from envgit.cli.diffview import diff_options, view_of
 from envgit.cli.entries import Decoration, Surroundings
-from envgit.cli.graph import Graph
 from envgit.cli.logview import LogStyle
 from envgit.cli.verb import flag, section, value
 from envgit.errors import EnvgitError, UsageError
 
 if TYPE_CHECKING:
     from envgit.cli.app import App
+    from envgit.cli.graph import Graph
     from envgit.cli.verb import Function
     from envgit.porcelain.history import LogEntry, Query
 
@@ -241,6 +241,8 @@ def _columns(app: App) -> int:
 
 
 def _graph(app: App) -> Graph:
+    from envgit.cli.graph import Graph
+
     if not app.out.colour:
         return Graph()
     chosen = app.settings.get("log.graphColors")

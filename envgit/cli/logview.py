@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from envgit.cli.entries import Decoration, Surroundings, decorate, selector
 from envgit.cli.formats import Form, text_of
-from envgit.cli.graph import Graph
 
 if TYPE_CHECKING:
     from envgit.cli.app import App
     from envgit.cli.diffview import DiffView
+    from envgit.cli.graph import Graph
     from envgit.porcelain.difference import Difference
     from envgit.porcelain.history import LogEntry
 

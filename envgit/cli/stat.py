@@ -27,11 +27,10 @@ _TYPES |= {"char": 0o020000, "block": 0o060000}
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """``--stat=width,name,count`` and its like; 0 leaves a part to git's rules."""
+    """``--stat=width,name,count``; 0 leaves a part to git's rules."""
 
     total: int = 80
     name: int = 0
-    graph: int = 0
     count: int = 0
 
 
@@ -145,13 +144,9 @@ class _Layout:
         number = max(len(str(most)), 3 if binary else 0)
         total = max(widths.total, 16 + 6 + number)
         graph = most if most + 4 > binary else binary - 4
-        if widths.graph and widths.graph < graph:
-            graph = widths.graph
         name = widths.name if 0 < widths.name < longest else longest
         if name + number + 6 + graph > total:
             graph = min(graph, max(total * 3 // 8 - number - 6, 6))
-            if widths.graph:
-                graph = min(graph, widths.graph)
             if name > total - number - 6 - graph:
                 name = total - number - 6 - graph
             else:

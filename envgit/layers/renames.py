@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from envgit.layers.compare import Change
-from envgit.layers.entry import Entry, Kind
+from envgit.layers.compare import Change, changes
+from envgit.layers.entry import Directory, Entry, Kind, find_entry
 
 MOST_PAIRS = 10_000
 """Deleted times added files that are compared by content at most: beyond it takes seconds."""
@@ -268,3 +268,16 @@ def reverse(change: FileChange) -> FileChange:
         old=change.new,
         new=change.old,
     )
+
+
+def renamed_from(old: Directory | None, new: Directory | None, path: bytes) -> bytes | None:
+    """Where the file at ``path`` of ``new`` was in ``old``, if it is there under another name."""
+    if old is None or new is None or find_entry(old, path) is not None:
+        return None
+    entry = find_entry(new, path)
+    if entry is None or entry.kind == Kind.DIR:
+        return None
+    for change in detect(classify(changes(old, new))):
+        if change.status == "R" and change.path == path:
+            return change.old_path
+    return None

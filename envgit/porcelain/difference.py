@@ -19,6 +19,7 @@ from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.view import Overlay, ViewError
 from envgit.porcelain import chain, snapshot
+from envgit.porcelain.comparing import Choice, TextOptions
 from envgit.porcelain.repository import Repository
 from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
@@ -38,34 +39,6 @@ class Stat:
     binary: bool
     added: int
     deleted: int
-
-
-@dataclass(frozen=True, slots=True)
-class TextOptions:
-    """How lines are compared: the context shown, what white space counts, how hunks join.
-
-    ``whitespace`` is None, ``all`` (-w), ``change`` (-b) or ``eol``; ``algorithm`` None, patience
-    or minimal; ``text`` treats everything as text (-a).
-    """
-
-    context: int = 3
-    interhunk: int = 0
-    whitespace: str | None = None
-    algorithm: str | None = None
-    text: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which changes are shown and how they are matched.
-
-    ``renames``: the least similarity in percent that makes a rename, None to look for none.
-    ``filter``: git's ``--diff-filter`` letters. ``reverse`` swaps the sides.
-    """
-
-    renames: int | None = 50
-    filter: str = ""
-    reverse: bool = False
 
 
 _LOOKED_AT = 8000

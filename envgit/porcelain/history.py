@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, TreeId
-from envgit.layers.interest import differs
-from envgit.layers.pathspec import Pathspec
 from envgit.porcelain.repository import Repository
 from envgit.repo.traversal import Point, Rules, Step, Traversal
 
 if TYPE_CHECKING:
+    from envgit.layers.pathspec import Pathspec
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
     from envgit.repo.signature import Signature as Signature
@@ -162,7 +161,7 @@ def log(
     query = query or Query()
     if limit is None:
         limit = query.limit
-    entries = _Log(repository, revisions, Pathspec.parse(paths), query).entries()
+    entries = _Log(repository, revisions, _parse(paths), query).entries()
     stop = None if limit is None else query.skip + limit
     picked = islice(entries, query.skip, stop)
     return reversed(list(picked)) if query.reverse else picked
@@ -180,8 +179,8 @@ def walk_reflog(
     git = repository.git
     name = full_name(repository, ref)
     wanted = _filter(repository, query)
-    spec = Pathspec.parse(paths)
-    same = _same(repository, spec)
+    spec = _parse(paths)
+    same = _same(repository, spec) if spec is not None else None
     point = git.point
 
     def entries() -> Iterator[LogEntry]:
@@ -196,7 +195,7 @@ def walk_reflog(
             if wanted is not None and not wanted(point(commit.id), len(commit.parents)):
                 continue
             parent = point(commit.parents[0]) if commit.parents else None
-            if spec and same(point(commit.id), parent):
+            if same is not None and same(point(commit.id), parent):
                 continue
             step = ReflogStep(ref, index, line.message, line.who)
             yield LogEntry(commit, commit.parents, reflog=step)
@@ -241,7 +240,7 @@ class _Log:
     """One ``log`` under way."""
 
     def __init__(
-        self, repository: Repository, revisions: Sequence[str], spec: Pathspec, query: Query
+        self, repository: Repository, revisions: Sequence[str], spec: Pathspec | None, query: Query
     ) -> None:
         from envgit.porcelain.ranges import tips_of
 
@@ -285,13 +284,15 @@ class _Log:
 
     def _followed(self) -> Iterator[LogEntry]:
         """The history of one file through its renames; merges are not looked at, as in git."""
-        from envgit.porcelain.ranges import renamed_from
+        from envgit.layers.interest import differs
+        from envgit.layers.pathspec import Pathspec
+        from envgit.layers.renames import renamed_from
 
-        plain = self._spec.plain()
+        plain = None if self._spec is None else self._spec.plain()
         if plain is None or len(plain) != 1:
             raise EnvgitError("--follow requires exactly one pathspec")
         path = plain[0]
-        self._spec = Pathspec()
+        self._spec = None
         for step in self._traversal.steps():
             if len(step.point.parents) > 1:
                 continue
@@ -311,7 +312,18 @@ def _tree(repository: Repository, oid: CommitId) -> TreeDirectory | None:
     return repository.git.rootfs(rootfs) if rootfs else None
 
 
+def _parse(paths: Sequence[str | bytes]) -> Pathspec | None:
+    """The path specifications; loaded only when there are any."""
+    if not paths:
+        return None
+    from envgit.layers.pathspec import Pathspec
+
+    return Pathspec.parse(paths)
+
+
 def _same(repository: Repository, spec: Pathspec) -> Callable[[Point, Point | None], bool]:
+    from envgit.layers.interest import differs
+
     def same(point: Point, parent: Point | None) -> bool:
         old = None if parent is None else _tree(repository, parent.id)
         return not differs(old, _tree(repository, point.id), spec)

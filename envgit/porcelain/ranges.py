@@ -11,11 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from envgit.errors import EnvgitError, UsageError
-from envgit.layers.compare import changes
-from envgit.layers.entry import Directory, Kind, find_entry
 from envgit.layers.ids import CommitId
-from envgit.layers.pathspec import Pathspec
-from envgit.layers.renames import classify, detect
 from envgit.porcelain.repository import Repository
 from envgit.repo.revisions import Selection, select, tips
 
@@ -166,6 +162,9 @@ def split_objects(
 
 
 def _exists(repository: Repository, argument: str) -> bool:
+    from envgit.layers.entry import find_entry
+    from envgit.layers.pathspec import Pathspec
+
     if any(char in argument for char in "*?[") or argument.startswith(":("):
         return True
     head = repository.git.head().commit
@@ -176,16 +175,3 @@ def _exists(repository: Repository, argument: str) -> bool:
     if not rootfs or path is None:
         return False
     return find_entry(repository.git.rootfs(rootfs), path[0]) is not None
-
-
-def renamed_from(old: Directory | None, new: Directory | None, path: bytes) -> bytes | None:
-    """Where the file at ``path`` of ``new`` was in ``old``, if it is there under another name."""
-    if old is None or new is None or find_entry(old, path) is not None:
-        return None
-    entry = find_entry(new, path)
-    if entry is None or entry.kind == Kind.DIR:
-        return None
-    for change in detect(classify(changes(old, new))):
-        if change.status == "R" and change.path == path:
-            return change.old_path
-    return None
