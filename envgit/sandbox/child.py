@@ -116,6 +116,8 @@ def _build(plan: Plan, wiring: Wiring) -> Targets:
         syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
         with open("/proc/sys/kernel/hostname", "w") as hostname:
             hostname.write(plan.hostname)
+        if plan.namespaces & syscalls.CLONE_NEWNET:
+            syscalls.loopback_up()
     except OSError as error:
         raise explain(error, "making the namespaces") from error
     scratch = _scratch()
@@ -198,8 +200,8 @@ def _own_group(pid: int, slave: int) -> None:
 
 
 def _let_go() -> None:
-    # A pipe is at its end when the command closes it, not when PID 1 ends. The terminal, PID 1
-    # keeps open: a terminal that all programs have let go of for a moment would be hung up.
+    # The streams are the command's. Only the terminal does PID 1 keep: one that all programs have
+    # let go of for a moment would be hung up.
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)

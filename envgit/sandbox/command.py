@@ -146,14 +146,19 @@ def _execute(plan: Plan, user: User) -> NoReturn:
 
 def _not_ourselves(path: str) -> None:
     # A file that leads to /proc/self/exe is the host's Python until exec has happened: the way
-    # out of the container of CVE-2019-5736.
+    # out of the container of CVE-2019-5736. One that a volume holds is not reached by such a link.
     ours = os.stat("/proc/self/exe")
     try:
         theirs = os.stat(path)
     except OSError:
         return
-    if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
-        raise PermissionError(errno.EPERM, "it leads out of the environment", path)
+    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+        return
+    try:
+        resolve = syscalls.RESOLVE_NO_MAGICLINKS
+        os.close(syscalls.openat2(syscalls.AT_FDCWD, path, os.O_PATH, resolve))
+    except OSError as error:
+        raise PermissionError(errno.EPERM, "it leads out of the environment", path) from error
 
 
 def _not_executable(name: str, error: OSError) -> CommandNotExecutable:

@@ -84,12 +84,13 @@ class Bind(NamedTuple):
     """A file or directory of the host, with what is mounted beneath it.
 
     Device files in it do not work (see ``roots.open_root``), unless the source is itself one: then
-    the user has named it, and asked for it.
+    the user has named it, and asked for it. An ``optional`` one may be missing.
     """
 
     source: str
     target: str
     read_only: bool = False
+    optional: bool = False
 
     def describe(self) -> str:
         """One line for ``--dry-run``."""
@@ -100,6 +101,8 @@ class Bind(NamedTuple):
         try:
             mount = syscalls.open_tree(AT_FDCWD, self.source, OPEN_TREE_CLONE | AT_RECURSIVE)
         except FileNotFoundError as error:
+            if self.optional:
+                return
             error.strerror, error.filename = "the host has no such file or directory", None
             raise
         try:

@@ -235,7 +235,7 @@ def _network_files(hostname: str, resolv_conf: str | None) -> list[Operation]:
         Content("/etc/hosts", hosts),
     ]
     if resolv_conf is not None:
-        files.append(Bind(resolv_conf, "/etc/resolv.conf", True))
+        files.append(Bind(resolv_conf, "/etc/resolv.conf", read_only=True, optional=True))
     return files
 
 
