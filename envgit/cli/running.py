@@ -101,7 +101,7 @@ def _shared(function: Function) -> Function:
 )
 @argument("argv", nargs=-1)
 def run(app: App, at: str | None, argv: tuple[str, ...], **options: Any) -> int:
-    """Run a command in the worktree; its changes stay there, uncommitted.
+    """Run a command in the worktree; its changes stay uncommitted.
 
     The command sees the environment's files, its own processes and host name, the host's network,
     and Docker's default capabilities and seccomp filter. Two runs in one worktree share its files.

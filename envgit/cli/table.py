@@ -16,7 +16,11 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "work in it",
         (
-            ("run", "running:run", "Run a command in the worktree; its changes stay there, uncommitted"),
+            (
+                "run",
+                "running:run",
+                "Run a command in the worktree; its changes stay there, uncommitted",
+            ),
             ("shell", "running:shell", "Open a shell in the worktree, or in a commit"),
             ("cp", "outside:cp", "Copy between the host and the environment"),
             ("mount", "outside:mount", "See a state of the environment from the host"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drafts what the editor shows for a commit: the message, then git's comments on what it records."""
+"""Drafts what the editor shows for a commit: the message, then git's comments on what goes in."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def template(app: App, draft: str, *, verbose: bool) -> str:
 
 def _write_difference(app: App) -> None:
     from envgit.cli.diffview import DiffView
-    from envgit.cli.stat import Widths
-    from envgit.porcelain.difference import Choice, TextOptions, with_worktree
+    from envgit.porcelain.comparing import Choice, TextOptions
+    from envgit.porcelain.difference import with_worktree
 
     head = app.repository.git.head().commit
-    view = DiffView(frozenset({"patch"}), TextOptions(), Choice(), Widths())
+    view = DiffView(frozenset({"patch"}), TextOptions(), Choice())
     view.write(app, with_worktree(app.repository, head))
