@@ -19,7 +19,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             (
                 "run",
                 "running:run",
-                "Run a command in the worktree; its changes stay there, uncommitted",
+                "Run a command in the worktree; its changes stay uncommitted",
             ),
             ("shell", "running:shell", "Open a shell in the worktree, or in a commit"),
             ("cp", "outside:cp", "Copy between the host and the environment"),
