@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.bench import Bench
 from tests.bench.measure import Failed, milliseconds, say, timed
-from tests.bench.place import Repository, apply
+from tests.bench.place import Repository, apply, occupied
 from tests.bench.report import Table
 
 VERBS: tuple[tuple[str, ...], ...] = (
@@ -78,19 +78,44 @@ def _each(bench: Bench, repository: Repository) -> dict[tuple[str, ...], str]:
 def disk(bench: Bench) -> list[Table]:
     """What commits add on disk beyond the changed files themselves."""
     rows = [_one_per_cent(bench), _many_small(bench)]
-    head = ("What", "Changed files", "Added", "Over", "A commit")
-    return [Table("Disk", head, rows, ("Blocks on disk, git objects and spans included.",))]
+    head = ("What", "Changed files", "Added", "Over", "A commit", "git", "layers' folders", "spans")
+    note = (
+        "Blocks on disk. What is over the changed files themselves is git's objects, the "
+        "directories of layers (a block each, as in every overlay) and those of spans, a commit."
+    )
+    return [Table("Disk", head, rows, (note,))]
 
 
-def _row(what: str, whole: int, added: int, commits: int) -> list[str]:
-    over = added - whole
+def _row(what: str, whole: int, parts: dict[str, int], commits: int) -> list[str]:
+    """``parts`` are bytes added, by part; ``all`` is the whole of them."""
+    over = parts["all"] - whole
     return [
         what,
         f"{whole / (1 << 20):.1f} MiB",
-        f"{added / (1 << 20):.1f} MiB",
+        f"{parts['all'] / (1 << 20):.1f} MiB",
         f"{100 * over / whole:.1f} %",
         f"{over / commits / 1024:.1f} kB",
+        *(f"{parts[name] / commits / 1024:.1f} kB" for name in ("git", "layers", "spans")),
     ]
+
+
+def _parts(repository: Repository) -> dict[str, int]:
+    """Bytes of the whole, of git's objects, and of directories in layers and spans."""
+    store = repository.home / "store"
+    return {
+        "all": repository.disk(),
+        "git": occupied(repository.folder / ".envgit"),
+        "layers": _directories(store / "layers"),
+        "spans": _directories(store / "spans"),
+    }
+
+
+def _directories(top: Path) -> int:
+    return sum(os.lstat(folder).st_blocks * 512 for folder, _, _ in os.walk(top))
+
+
+def _less(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {name: value - before[name] for name, value in after.items()}
 
 
 def _one_per_cent(bench: Bench) -> list[str]:
@@ -103,7 +128,7 @@ def _one_per_cent(bench: Bench) -> list[str]:
         if path.is_file() and not path.is_symlink() and path.stat().st_size > 0
     ]
     chosen = random.Random(7).sample(files, len(files) // 10)
-    before, whole = repository.disk(), 0
+    before, whole = _parts(repository), 0
     for number in range(10):
         upper = Path(repository.upper())
         for path in chosen[number::10]:
@@ -116,7 +141,7 @@ def _one_per_cent(bench: Bench) -> list[str]:
                 file.write(b"changed\n")
             whole += os.stat(upper / path).st_blocks * 512
         repository.envgit("commit", "-q", "-m", f"one per cent {number}")
-    added = repository.disk() - before
+    added = _less(_parts(repository), before)
     shutil.rmtree(repository.home)
     return _row(f"10 commits of {len(chosen) // 10} files", whole, added, 10)
 
@@ -131,5 +156,5 @@ def _many_small(bench: Bench) -> list[str]:
     shallow, deep = bench.shallow_repository(), bench.deep_repository()
     commits = deep.commits - shallow.commits
     # Each of the commits wrote one file of one block.
-    added = deep.disk() - shallow.disk()
+    added = _less(_parts(deep), _parts(shallow))
     return _row(f"{commits} commits of one file", commits * 4096, added, commits)
