@@ -57,7 +57,7 @@ def diff(
         app.page()
     found = _difference(app, arguments, paths, view, merge_base=merge_base)
     if as_json:
-        app.out.json(_as_json(found, view))
+        app.out.json(records_of(found, view))
     elif not quiet:
         view.write(app, found)
     return int((exit_code or quiet) and bool(found))
@@ -81,7 +81,7 @@ def _difference(
     return difference.between(repository, sides.old, sides.new, paths=picked, choice=view.choice)
 
 
-def _as_json(found: Difference, view: DiffView) -> list[dict[str, object]]:
+def records_of(found: Difference, view: DiffView) -> list[dict[str, object]]:
     """Each change with both entries; with line counts when numbers were asked for."""
     counted = bool(view.parts & {"stat", "numstat", "shortstat"})
     return [

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
+from envgit.cli.diffview import view_of
 from envgit.cli.logoptions import log_options, merges_from, query_from, style_from, tips_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
@@ -45,7 +46,7 @@ def log(
     else:
         entries = history.log(app.repository, [*tips, *revisions], paths=picked, query=query)
     if as_json:
-        _write_json(app, entries, options)
+        _write_json(app, entries, picked, options)
         return 0
     merges = merges_from(options)
     style = style_from(app, options)
@@ -118,12 +119,23 @@ def _in_all(found: Sequence[Difference]) -> Difference:
     return listed
 
 
-def _write_json(app: App, entries: Any, options: dict[str, Any]) -> None:
+def _write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, Any]) -> None:
+    """The commits with their changes where some form of those was asked for."""
+    from envgit.cli.difference import records_of
+    from envgit.porcelain.difference import between
     from envgit.porcelain.history import runs
     from envgit.porcelain.naming import names_of_commits
 
-    del options
+    view = view_of(options)
     names = names_of_commits(app.repository)
+
+    def changes(entry: LogEntry) -> dict[str, object]:
+        if not view:
+            return {}
+        parent = entry.commit.parents[0] if entry.commit.parents else None
+        found = between(app.repository, parent, entry.id, paths=paths, choice=view.choice)
+        return {"changes": records_of(found, view)}
+
     app.out.json(
         [
             {
@@ -134,9 +146,15 @@ def _write_json(app: App, entries: Any, options: dict[str, Any]) -> None:
                 "committer": entry.committer,
                 "subject": entry.subject,
                 "body": entry.body,
-                "refs": [name.ref for name in names.get(entry.id, ())],
+                "refs": [
+                    ref
+                    for name in names.get(entry.id, ())
+                    for ref in (name.ref, name.points)
+                    if ref
+                ],
                 "reflog": entry.reflog,
                 "runs": runs(app.repository, entry),
+                **changes(entry),
             }
             for entry in entries
         ]
@@ -167,7 +185,7 @@ def show(
     shown_paths = [] if options.pop("full_diff") else picked
     if as_json:
         entries = [_entry(app, name) for name in names or ["HEAD"]]
-        _write_json(app, entries, options)
+        _write_json(app, entries, picked, options)
         return 0
     style = style_from(app, options, default=("patch",))
     view = LogView(app, style, Differences(app, style, merges, shown_paths))
@@ -283,7 +301,7 @@ def reflog(
     options.pop("full_diff")
     entries = _reflogs(app, words, list(paths or ()), query)
     if as_json:
-        _write_json(app, entries, options)
+        _write_json(app, entries, list(paths or ()), options)
         return 0
     merges = merges_from(options)
     style = style_from(app, options)

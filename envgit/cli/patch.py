@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Quote = Callable[[bytes], str]
 NOTHING = "0000000"
+CONTENT = ("file", "symlink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Style:
 
 def identify(entry: Entry | None, *, full: bool = False) -> str:
     """The content's id in an ``index`` line; zeros where there is no content."""
-    if entry is None or entry.kind not in ("file", "symlink"):
+    if entry is None or entry.kind not in CONTENT:
         return "0" * 64 if full else NOTHING
     digest = entry.sha256 or hashlib.sha256(entry.target).hexdigest()
     return digest if full else digest[:7]
@@ -64,7 +65,7 @@ def write(
 
     yield header(f"diff --git {style.quote(old_name)} {style.quote(new_name)}")
     yield from map(header, _extended(change, style))
-    if change.same_content or change.is_directory:
+    if change.same_content or change.is_directory or not _has_content(change):
         return
     found = text(change)
     old_label = "/dev/null" if change.old is None else style.quote(old_name)
@@ -78,6 +79,11 @@ def write(
     yield header(f"+++ {new_label}", _tab(new_label, new_name))
     for hunk in found.hunks:
         yield from _hunk(hunk, style.palette)
+
+
+def _has_content(change: FileChange) -> bool:
+    """Fifos and devices have nothing to compare but their metadata."""
+    return any(side is not None and side.kind in CONTENT for side in (change.old, change.new))
 
 
 def _tab(label: str, name: bytes) -> str:
@@ -99,7 +105,7 @@ def _extended(change: FileChange, style: Style) -> Iterator[str]:
             yield f"similarity index {change.score}%"
             yield f"{word} from {style.quote(change.old_path)}"
             yield f"{word} to {style.quote(change.path)}"
-    if change.is_directory or change.same_content:
+    if change.is_directory or change.same_content or not _has_content(change):
         return
     full = style.full_index
     line = f"index {identify(old, full=full)}..{identify(new, full=full)}"

@@ -76,6 +76,8 @@ class Difference:
         """How many lines (or, of a binary file, bytes) the change adds and deletes."""
         if change.same_content or change.is_directory:
             return Stat(self._looks_binary(change), 0, 0)
+        if change.old is None or change.new is None:
+            return self._whole(change)
         # As git: a summary counts bytes of binary files even with --text.
         patch = self.text(change, replace(options or TextOptions(), text=False))
         if patch is None:
@@ -100,6 +102,15 @@ class Difference:
             whitespace=options.whitespace,
             algorithm=options.algorithm,
         )
+
+    def _whole(self, change: FileChange) -> Stat:
+        """A file that came or went: its lines, without comparing them with nothing."""
+        side = int(change.old is None)
+        data = self._content(side, change.path, change.new or change.old)
+        if data is None or texts.is_binary(data):
+            return Stat(True, _size(change.new), _size(change.old))
+        lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+        return Stat(False, lines, 0) if side else Stat(False, 0, lines)
 
     def _looks_binary(self, change: FileChange) -> bool:
         """Whether the file, whose content did not change, would count as binary."""
