@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from envgit.porcelain.repository import Repository
     from envgit.settings import Settings
 
-# What git pages by default (pager.<verb>), of the verbs that envgit has.
-PAGED = frozenset({"log", "show", "diff", "reflog", "branch", "tag", "config", "help", "op"})
-
 
 class App:
     """One invocation. ``paginate``: True for ``-p``, False for ``--no-pager``, None to decide."""

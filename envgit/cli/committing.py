@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         to="everything",
     ),
     flag("-n, --no-verify", "bypass pre-commit and commit-msg hooks", to="no_verify"),
+    flag("--dry-run", "show what would be committed"),
     flag("--amend", "amend previous commit"),
     flag("--allow-empty", "ok to record an empty change"),
     flag("--allow-empty-message", "ok to record a change with an empty message"),
@@ -71,6 +72,7 @@ def commit(
     edit: bool | None,
     everything: bool,
     no_verify: bool,
+    dry_run: bool,
     as_json: bool,
     paths: tuple[str, ...],
     **options: Any,
@@ -87,6 +89,8 @@ def commit(
     --stat" for lines.
     """
     _check_sources(messages, file, reedit or reuse, auto)
+    if dry_run:
+        return _say_what_would_be(app, paths)
     message = _message(app, messages, file, reedit or reuse)
     asks = edit or reedit is not None or (edit is None and message is None and not auto)
     try:
@@ -116,14 +120,19 @@ def commit(
 
 def _say_nothing_to_commit(app: App, error: NothingToCommit) -> None:
     """git prints the status then; its last line says why there was nothing."""
+    if _say_what_would_be(app, ()) == 0:
+        app.out.line(error.message.rpartition("\n")[2])
+
+
+def _say_what_would_be(app: App, paths: Sequence[str]) -> int:
+    """Print the status, as git does for ``--dry-run``; 1 when nothing would be committed."""
     from envgit.cli import statusview
 
     app.out.colour_for("status")
-    status = app.repository.status()
+    status = app.repository.status(paths=paths)
     for line in statusview.long(app, status):
         app.out.line(line)
-    if status.changes:
-        app.out.line(error.message.rpartition("\n")[2])
+    return 0 if status.changes else 1
 
 
 def _check_sources(
