@@ -40,7 +40,7 @@ KNOWN: tuple[Setting, ...] = (
     Setting("color.<section>", "text", None, "As ``color.ui``, for one verb's output."),
     Setting("color.<section>.<slot>", "colour", None, "One colour, in git's words."),
     Setting("color.ui", "text", "auto", "Colour: ``auto`` (on a terminal), ``always``, ``never``."),
-    Setting("core.abbrev", "int", "7", "Least number of digits of a shortened id."),
+    Setting("core.abbrev", "text", "auto", "Digits of a short id: a number, ``auto`` or ``no``."),
     Setting("core.editor", "text", None, "The editor for messages, before VISUAL and EDITOR."),
     Setting("core.hooksPath", "path", None, "Where hooks are, instead of ``.envgit/hooks``."),
     Setting(

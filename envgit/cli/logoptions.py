@@ -218,7 +218,7 @@ def style_from(
     dates, dated = dates_from(app, options, form)
     shown, names = decorations_of(app, options)
     around = Surroundings(
-        app.out, dates, app.repository.git.abbrev, names, dated, columns=_columns(app)
+        app.out, dates, _shortener(app), names, dated, columns=_columns(app)
     )
     return LogStyle(
         form=form,
@@ -232,6 +232,17 @@ def style_from(
         notes=_runs(app) if options.pop("runs") else None,
         always=not view.choice.filter,
     )
+
+
+def _shortener(app: App) -> Callable[[str], str]:
+    """Shortens ids to ``core.abbrev`` digits: a number, ``auto`` (git's rule) or ``no``."""
+    chosen = (app.settings.get("core.abbrev") or "auto").lower()
+    if chosen in ("no", "false", "off"):
+        return str
+    git = app.repository.git
+    if not chosen.isdigit():
+        return git.abbrev
+    return lambda oid: git.abbrev(oid, int(chosen))
 
 
 def _columns(app: App) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
 
 _PARENT1, _PARENT2, _STALE, _RESULT = 1, 2, 4, 8
+_LEAST = 7
+"""Digits of a short id at least, as in git."""
 
 
 def walk(
@@ -92,10 +94,13 @@ class Abbreviator:
         self._objects = os.path.join(path, "objects")
         self._stamp = -1
         self._indexes: list[PackIndex] = []
+        self._usual = _LEAST
 
-    def shorten(self, oid: str, length: int) -> str:
-        """The shortest unique prefix of at least ``length`` (and 4) digits."""
+    def shorten(self, oid: str, length: int | None) -> str:
+        """The shortest unique prefix of at least ``length`` (and 4) digits, or git's own number."""
         self._refresh()
+        if length is None:
+            length = self._usual
         binary = bytes.fromhex(oid)
         shared = 0
         for index in self._indexes:
@@ -119,6 +124,10 @@ class Abbreviator:
             with suppress(FileNotFoundError):
                 self._indexes.append(PackIndex(path))
         self._stamp = stamp
+        # git's rule (object-name.c, repo_find_unique_abbrev_r): half as many digits as the number
+        # of packed objects has bits, which is twice what makes a collision likely.
+        objects = sum(index.count for index in self._indexes)
+        self._usual = max(_LEAST, (objects.bit_length() + 1) // 2)
 
     def _loose(self, folder: str) -> list[str]:
         try:

@@ -292,8 +292,11 @@ class GitRepository:
         ahead = sum(1 for _ in self.walk([local], [upstream]))
         return ahead, sum(1 for _ in self.walk([upstream], [local]))
 
-    def abbrev(self, oid: str, length: int = 7) -> str:
-        """The shortest prefix of at least ``length`` digits that names no other object."""
+    def abbrev(self, oid: str, length: int | None = None) -> str:
+        """The shortest prefix of at least ``length`` digits that names no other object.
+
+        Without a length it is git's: 7, and more for repositories of over 16,384 objects.
+        """
         return self._abbreviator.shorten(oid, length)
 
     @cached_property
