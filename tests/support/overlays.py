@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ParamSpec
@@ -90,12 +90,15 @@ class Shot:
     links: tuple[bytes, ...]
 
 
-def photograph(root: str, *, seconds: bool = False, directory_times: bool = False) -> dict:
+Shots = dict[bytes, Shot]
+
+
+def photograph(root: str, *, seconds: bool = False, directory_times: bool = False) -> Shots:
     """A directory path by path, read without any of envgit; sockets are left out.
 
     ``seconds`` rounds times down as pointers do; the times of directories only on demand.
     """
-    shots: dict[bytes, Shot] = {}
+    shots: Shots = {}
     inodes: dict[tuple[int, int], list[bytes]] = {}
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     pending = [(b"", fd)]
@@ -156,7 +159,7 @@ def _place(fd: int, name: str) -> str:
     return f"/proc/self/fd/{fd}/{name}"
 
 
-def assert_same(actual: dict, expected: dict) -> None:
+def assert_same(actual: Mapping[bytes, object], expected: Mapping[bytes, object]) -> None:
     """Fail with the first few paths that differ, for whole photographs are unreadable."""
     wrong = [
         f"{path[:200]!r}:\n  is     {actual.get(path)}\n  should {expected.get(path)}"

@@ -7,7 +7,7 @@ import hashlib
 
 from hypothesis import strategies as st
 
-from envgit.layers.entry import Directory, Entry, Kind, Node, join, read_tree, walk
+from envgit.layers.entry import Directory, Entry, Kind, Node, read_tree, walk
 from envgit.layers.links import linked
 
 NAMES = st.sampled_from([b"a", b"b", b"c", b"a.b", b"\xff"])
@@ -34,6 +34,13 @@ DIRECTORIES = st.builds(
 )
 
 
+def at(root: Node, path: bytes) -> Node:
+    """The node at a path that is there."""
+    node = root.find(path)
+    assert node is not None
+    return node
+
+
 def with_links(root: Node, groups: list[list[bytes]]) -> Node:
     """Make each group of paths (those that exist and are no directories) one set of hard links."""
     used: set[bytes] = set()
@@ -42,9 +49,9 @@ def with_links(root: Node, groups: list[list[bytes]]) -> Node:
         if len(paths) < 2:
             continue
         used.update(paths)
-        entry = root.find(paths[0]).entry
+        entry = at(root, paths[0]).entry
         for path, hardlinks in linked(paths).items():
-            root.find(path).entry = entry.with_links(hardlinks)
+            at(root, path).entry = entry.with_links(hardlinks)
     return root
 
 
@@ -52,7 +59,9 @@ def _is_leaf(node: Node | None) -> bool:
     return node is not None and node.entry.kind not in (Kind.DIR, Kind.WHITEOUT)
 
 
-def _nodes(leaves, directories, depth: int):
+def _nodes(
+    leaves: st.SearchStrategy[Entry], directories: st.SearchStrategy[Entry], depth: int
+) -> st.SearchStrategy[Node]:
     leaf = leaves.map(Node)
     if depth == 0:
         return leaf
@@ -61,24 +70,26 @@ def _nodes(leaves, directories, depth: int):
 
 
 @st.composite
-def _rooted(draw, leaves, directories):
+def _rooted(
+    draw: st.DrawFn, leaves: st.SearchStrategy[Entry], directories: st.SearchStrategy[Entry]
+) -> Node:
     children = draw(st.dictionaries(NAMES, _nodes(leaves, directories, 2), max_size=4))
     root = Node(draw(DIRECTORIES), children)
     paths = [path for path, _ in walk(root) if path]
-    groups = []
-    if paths and draw(st.booleans()):
+    groups: list[list[bytes]] = []
+    if paths:
         groups = draw(
             st.lists(st.lists(st.sampled_from(paths), min_size=2, max_size=4), max_size=3)
         )
     return with_links(root, groups)
 
 
-def trees():
+def trees() -> st.SearchStrategy[Node]:
     """Root filesystems."""
     return _rooted(LEAVES, DIRECTORIES)
 
 
-def layers():
+def layers() -> st.SearchStrategy[Node]:
     """Layers as a scan may find them, whatever they lie on: whiteouts and opaque directories."""
     whiteout = st.just(Entry(Kind.WHITEOUT))
     opaque = DIRECTORIES.map(
@@ -88,27 +99,25 @@ def layers():
 
 
 @st.composite
-def stacked(draw):
+def stacked(draw: st.DrawFn) -> tuple[Node, Node]:
     """A base and a layer over it, in which some of the base's entries were copied up unchanged."""
     base, layer = draw(trees()), draw(layers())
     paths = [path for path, _ in walk(base) if path]
     copied = draw(st.lists(st.sampled_from(paths), max_size=6)) if paths else []
     for path in copied:
-        node, directory = layer, base
-        *above, last = path.split(b"/")
-        for name in above:
-            directory = directory.directory(name)
-            node = node.children.setdefault(name, Node(directory.entry))
-            if node.children is None:
+        names = path.split(b"/")
+        children = layer.children
+        for depth in range(1, len(names)):
+            if children is None:
                 break
-        else:
-            entry = base.find(path).entry
-            if last not in node.children:
-                node.children[last] = Node(entry.with_links(()))
+            directory = at(base, b"/".join(names[:depth]))
+            children = children.setdefault(names[depth - 1], Node(directory.entry)).children
+        if children is not None and names[-1] not in children:
+            children[names[-1]] = Node(at(base, path).entry.with_links(()))
     linkable = [p for p, e in walk(layer) if p in copied and e.kind != Kind.DIR and not e.hardlinks]
     if len(linkable) > 1 and draw(st.booleans()):
-        entry = layer.find(linkable[0]).entry
-        same = [p for p in linkable if layer.find(p).entry == entry]
+        entry = at(layer, linkable[0]).entry
+        same = [p for p in linkable if at(layer, p).entry == entry]
         with_links(layer, [same])
     return base, layer
 
@@ -122,8 +131,3 @@ def inodes(root: Directory) -> dict[bytes, tuple[Entry, frozenset[bytes]]]:
             group = frozenset((path, *entry.hardlinks))
             sets.update(dict.fromkeys(group, group))
     return {p: (e.with_links(()), sets.get(p, frozenset((p,)))) for p, e in walk(tree)}
-
-
-def paths_of(node: Node, prefix: bytes = b"") -> set[bytes]:
-    """All paths of a tree."""
-    return {join(prefix, path) if path else prefix for path, _ in walk(node)}

@@ -20,7 +20,7 @@ from envgit.layers.entry import Node, walk
 from envgit.layers.scan import scan
 from envgit.layers.view import Overlay
 from tests.support import hardcases
-from tests.support.overlays import assert_same, isolated, mounted, photograph
+from tests.support.overlays import Shots, assert_same, isolated, mounted, photograph
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("overlay", "mknod", "trusted_xattr")]
 
@@ -32,7 +32,7 @@ class State:
     stack: list[str]
     layer: Node
     rootfs: Node
-    shot: dict
+    shot: Shots
 
 
 class Bench:
@@ -50,7 +50,7 @@ class Bench:
         os.mkdir(path)
         return path
 
-    def shoot(self, stack: Sequence[str]) -> dict:
+    def shoot(self, stack: Sequence[str]) -> Shots:
         with mounted(f"{self.scratch}/mnt", stack) as mnt:
             return photograph(mnt, seconds=self.seconds)
 
@@ -83,7 +83,7 @@ class Bench:
     def check_changes(self, base: State | None, normalized: Normalized, rootfs: Node) -> None:
         assert normalized.changes == changes(base.rootfs if base else None, rootfs)
 
-    def check_live_copy(self, base: State | None, upper: str, shot: dict) -> None:
+    def check_live_copy(self, base: State | None, upper: str, shot: Shots) -> None:
         """A commit while mounted: copies, and nothing changes for who looks on."""
         node = normalize(
             scan(os.fsencode(upper), overlay=True).node, base.rootfs if base else None
@@ -106,7 +106,7 @@ class Bench:
         assert apply(one.rootfs, layer) == other.rootfs
 
 
-def without_links(shots: dict) -> dict:
+def without_links(shots: Shots) -> Shots:
     return {path: replace(shot, links=()) for path, shot in shots.items()}
 
 

@@ -12,7 +12,7 @@ from envgit.layers.apply import apply
 from envgit.layers.compare import changes, difference, normalize
 from envgit.layers.entry import Entry, Kind, Node, walk
 from envgit.layers.links import survivors
-from tests.support.trees import DEVICES, FILES, inodes, layers, stacked, trees
+from tests.support.trees import DEVICES, FILES, at, inodes, layers, stacked, trees
 
 
 def shown(base: Node, layer: Node) -> dict[bytes, Entry]:
@@ -33,11 +33,11 @@ def sets_hold(root: Node) -> None:
     for path, entry in walk(root):
         if entry.hardlinks and path < entry.hardlinks[0]:
             for other in entry.hardlinks:
-                twin = root.find(other).entry
+                twin = at(root, other).entry
                 assert twin.hardlinks == (path,)
                 assert twin.same_but_links(entry)
         elif entry.hardlinks:
-            assert path in root.find(entry.hardlinks[0]).entry.hardlinks
+            assert path in at(root, entry.hardlinks[0]).entry.hardlinks
 
 
 @given(trees(), layers())
@@ -148,7 +148,7 @@ OWNERS = st.integers(0, 2**32 - 2)
 
 
 @st.composite
-def entries(draw) -> Entry:
+def entries(draw: st.DrawFn) -> Entry:
     kind = draw(st.sampled_from(["file", "dir", "symlink", "fifo", "char", "block", "whiteout"]))
     if kind == Kind.WHITEOUT:
         return Entry(kind)

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from envgit.layers import tar
 
+Member = tuple[tarfile.TarInfo, bytes]
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", **fields) -> tuple:
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", **fields: object) -> Member:
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, len(data)
     info.uid, info.gid = os.getuid(), os.getgid()
@@ -28,7 +30,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", **fields
     return info, data
 
 
-def archive(*members: tuple, form: int = tarfile.PAX_FORMAT) -> bytes:
+def archive(*members: Member, form: int = tarfile.PAX_FORMAT) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as file:
         for info, data in members:
@@ -36,9 +38,11 @@ def archive(*members: tuple, form: int = tarfile.PAX_FORMAT) -> bytes:
     return out.getvalue()
 
 
-def extract(data: bytes, dest: Path, **options) -> tar.Extracted:
+def extract(
+    data: bytes, dest: Path, *, max_entries: int = 1000, max_bytes: int | None = None
+) -> tar.Extracted:
     dest.mkdir(exist_ok=True)
-    return tar.extract(io.BytesIO(data), str(dest), **options)
+    return tar.extract(io.BytesIO(data), str(dest), max_entries=max_entries, max_bytes=max_bytes)
 
 
 SYMLINK, LINK, DIR = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
@@ -164,7 +168,9 @@ SOUND = archive(
 
 
 @given(st.data())
-def test_no_damage_leads_to_anything_but_an_error(tmp_path_factory, data: st.DataObject) -> None:
+def test_no_damage_leads_to_anything_but_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     broken = bytearray(SOUND)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(broken) - 1))
