@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from envgit.layers.compare import Change, changes
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
@@ -255,19 +255,6 @@ def _name(change: FileChange) -> bytes:
 
 def _renamable(entry: Entry | None) -> bool:
     return entry is not None and entry.kind in (Kind.FILE, Kind.SYMLINK)
-
-
-def reverse(change: FileChange) -> FileChange:
-    """The change that takes this one back (``diff -R``)."""
-    status = {"A": "D", "D": "A"}.get(change.status, change.status)
-    return replace(
-        change,
-        status=status,
-        path=change.old_path,
-        old_path=change.path,
-        old=change.new,
-        new=change.old,
-    )
 
 
 def renamed_from(old: Directory | None, new: Directory | None, path: bytes) -> bytes | None:

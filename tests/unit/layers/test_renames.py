@@ -7,7 +7,7 @@ import hashlib
 
 from envgit.layers.compare import Change
 from envgit.layers.entry import Entry
-from envgit.layers.renames import FileChange, classify, detect, reverse
+from envgit.layers.renames import FileChange, classify, detect
 
 
 def file(data: bytes, mode: int = 0o644) -> Entry:
@@ -85,9 +85,3 @@ def test_similar_content_is_a_rename_from_the_threshold_on() -> None:
     assert shown(found) == [("R", b"x", b"y")] and found[0].score == 90
     assert len(detect(changes, read=read, threshold=95)) == 2
     assert len(detect(changes)) == 2, "nothing is read without a reader"
-
-
-def test_reverse_takes_back() -> None:
-    change = FileChange("R", b"new", b"old", file(b"1"), file(b"2"), 90)
-    assert reverse(reverse(change)) == change
-    assert reverse(FileChange("A", b"x", b"x", None, file(b"1"))).status == "D"
