@@ -79,7 +79,9 @@ def test_at_each_step(
     for number in _chosen(names, effort(4, len(names))):
         place.restore()
         answer = lab.call(scenario.args, _killer(number))
-        assert answer.status == -signal.SIGKILL, f"step {number} {names[number]}: {answer}"
+        # gc takes a step more or less with the time it is, so the last may not be reached.
+        assert answer.status in (0, -signal.SIGKILL), f"step {number} {names[number]}: {answer}"
+        assert number > len(names) // 2 or answer.status
         _check(lab, scenario, allowed, f"killed at step {number}, {names[number]}")
 
 
