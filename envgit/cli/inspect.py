@@ -91,7 +91,7 @@ def status(
 @flag("--full-name", "accepted: names always begin at the root")
 @value("--abbrev[=<n>]", "shorten ids", bare="7")
 @json_flag
-@argument("revision", metavar="<tree-ish>", required=True)
+@argument("revision", metavar="tree-ish", required=True)
 @argument("paths", nargs=-1)
 def ls_tree(
     app: App,

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from envgit.layers.compare import Change, changes
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
 
-MOST_PAIRS = 10_000
-"""Deleted times added files that are compared by content at most: beyond it takes seconds."""
+MOST_PAIRS = 4_000
+"""Deleted times added files that are compared by content at most: beyond that it takes seconds."""
 MOST_BYTES = 1 << 19
 """Larger files are not compared by content."""
+MOST_READ = 16 << 20
+"""Bytes of all files compared by content together: cut into chunks they take several times that."""
 _FULL = 60_000
 
 
@@ -146,7 +148,6 @@ class _Search:
             if change.status == "A" and _renamable(change.new)
         }
         self._pairs: dict[bytes, FileChange] = {}
-        self._chunks: dict[tuple[bytes, bool], Counter[bytes] | None] = {}
 
     def _pair(self, gone: FileChange, come: FileChange, score: int) -> None:
         del self._gone[gone.path], self._come[come.path]
@@ -173,12 +174,7 @@ class _Search:
         self._by_name(read)
         if len(self._gone) * len(self._come) > pairs:
             return
-        scored = [
-            (score, _name(gone) == _name(come), gone, come)
-            for come in self._come.values()
-            for gone in self._gone.values()
-            if (score := self._similarity(gone, come, read)) >= self._minimum
-        ]
+        scored = self._scores(read)
         scored.sort(key=lambda found: (-found[0], -found[1]))
         for score, _, gone, come in scored:
             if gone.path in self._gone and come.path in self._come:
@@ -190,34 +186,66 @@ class _Search:
         gone_names = Counter(map(_name, self._gone.values()))
         come_names = Counter(map(_name, self._come.values()))
         sources = {_name(gone): gone for gone in self._gone.values()}
+        budget = MOST_READ
         for come in list(self._come.values()):
             name = _name(come)
-            if gone_names[name] == 1 and come_names[name] == 1:
-                score = self._similarity(sources[name], come, read)
-                if score >= minimum:
-                    self._pair(sources[name], come, score)
+            if gone_names[name] != 1 or come_names[name] != 1:
+                continue
+            gone = sources[name]
+            budget -= _size(gone.old) + _size(come.new)
+            if not self._comparable(gone, come) or budget < 0:
+                continue
+            ours, theirs = _counted(gone, False, read), _counted(come, True, read)
+            copied = sum(len(chunk) * min(many, theirs[chunk]) for chunk, many in ours.items())
+            score = copied * _FULL // max(_size(gone.old), _size(come.new))
+            if score >= minimum:
+                self._pair(gone, come, score)
 
-    def _similarity(self, gone: FileChange, come: FileChange, read: Reader) -> int:
+    def _comparable(self, gone: FileChange, come: FileChange) -> bool:
+        """Whether the sizes allow the two to be similar enough."""
         old, new = gone.old, come.new
-        assert old is not None and new is not None
-        if old.kind != Kind.FILE or new.kind != Kind.FILE or not old.size or not new.size:
-            return 0
+        if old is None or new is None or old.kind != Kind.FILE or new.kind != Kind.FILE:
+            return False
         largest = max(old.size, new.size)
         difference = abs(old.size - new.size)
-        if largest > MOST_BYTES or largest * (_FULL - self._minimum) < difference * _FULL:
-            return 0
-        ours, theirs = self._counted(gone, False, read), self._counted(come, True, read)
-        if ours is None or theirs is None:
-            return 0
-        copied = sum(len(chunk) * min(count, theirs[chunk]) for chunk, count in ours.items())
-        return copied * _FULL // largest
+        return (
+            min(old.size, new.size) > 0
+            and largest <= MOST_BYTES
+            and largest * (_FULL - self._minimum) >= difference * _FULL
+        )
 
-    def _counted(self, change: FileChange, new: bool, read: Reader) -> Counter[bytes] | None:
-        key = change.path, new
-        if key not in self._chunks:
-            data = read(change, new)
-            self._chunks[key] = None if data is None else Counter(chunks(data))
-        return self._chunks[key]
+    def _scores(self, read: Reader) -> list[tuple[int, bool, FileChange, FileChange]]:
+        """The pairs that are similar enough, with their scores.
+
+        Chunks lead from each deleted file to the added ones that hold them, so that files with
+        nothing in common cost nothing.
+        """
+        pairs = [
+            (gone, come)
+            for come in self._come.values()
+            for gone in self._gone.values()
+            if self._comparable(gone, come)
+        ]
+        come = {pair[1].path: pair[1] for pair in pairs}
+        gone = {pair[0].path: pair[0] for pair in pairs}
+        if sum(_size(one.old or one.new) for one in (*come.values(), *gone.values())) > MOST_READ:
+            return []
+        holders: dict[bytes, list[tuple[bytes, int]]] = {}
+        for one in come.values():
+            for chunk, many in _counted(one, True, read).items():
+                holders.setdefault(chunk, []).append((one.path, many))
+        copied: Counter[tuple[bytes, bytes]] = Counter()
+        for one in gone.values():
+            for chunk, many in _counted(one, False, read).items():
+                for path, others in holders.get(chunk, ()):
+                    copied[one.path, path] += len(chunk) * min(many, others)
+        found = []
+        for source, target in pairs:
+            largest = max(_size(source.old), _size(target.new))
+            score = copied[source.path, target.path] * _FULL // largest
+            if score >= self._minimum:
+                found.append((score, _name(source) == _name(target), source, target))
+        return found
 
     def result(self) -> list[FileChange]:
         """The changes with each pair in the place of its new path."""
@@ -247,6 +275,15 @@ def _lines(data: bytes) -> Iterable[bytes]:
     yield from (part + b"\n" for part in parts[:-1])
     if parts[-1]:
         yield parts[-1]
+
+
+def _counted(change: FileChange, new: bool, read: Reader) -> Counter[bytes]:
+    data = read(change, new)
+    return Counter(chunks(data)) if data is not None else Counter()
+
+
+def _size(entry: Entry | None) -> int:
+    return entry.size if entry is not None else 0
 
 
 def _name(change: FileChange) -> bytes:
