@@ -61,13 +61,13 @@ def gc(
     what neither the log, a ref, a reflog nor a worktree of any registered repository refers to
     is deleted. ``dry_run`` changes nothing and predicts.
     """
-    store = repository.store
+    store, worktree = repository.store, repository.worktree
     now = int(time.time())
     age = expire if expire is not None else repository.settings.get_expiry("gc.reflogExpire")
     before = None if age is None else now - age
     with (
         store.lock(exclusive=not dry_run, what="gc", on_wait=repository.waiting) as lock,
-        repository.worktree.lock(what="gc", on_wait=repository.waiting),
+        worktree.lock(what="gc", on_wait=repository.waiting),
     ):
         repository.recover()
         expired = _expire(repository, before, dry_run=dry_run)

@@ -68,6 +68,7 @@ class Repository:
         self.overrides = tuple(overrides)
         self.notify: Callable[[str], None] = notify or _silent
         self.command = tuple(command)
+        self._recovered = False
 
     @classmethod
     def open(
@@ -122,7 +123,9 @@ class Repository:
         """The git side. The first use imports pygit2."""
         from envgit.repo.repository import GitRepository
 
-        return GitRepository.open(self.path)
+        git = self.__dict__["git"] = GitRepository.open(self.path)
+        self._finish_pending()
+        return git
 
     @cached_property
     def worktree(self) -> Worktree:
@@ -137,6 +140,8 @@ class Repository:
             from envgit.porcelain.relocate import relocate
 
             worktree = relocate(self, worktree)
+        self.__dict__["worktree"] = worktree
+        self._finish_pending()
         return worktree
 
     def named_worktree(self) -> Worktree:
@@ -168,10 +173,27 @@ class Repository:
 
     def recover(self) -> None:
         """Roll a half-done publication forward. The caller holds the worktree's lock."""
+        self._recovered = True
         if self.worktree.journal.pending():
             from envgit.porcelain.publish import replay
 
             replay(self)
+
+    def _finish_pending(self) -> None:
+        """Before anything is read: finish what a crash left half done, or wait for who is at it.
+
+        Refs and worktree are moved one after the other, and who reads in between would see a third
+        state. Where it cannot be finished, that is said, and reading goes on.
+        """
+        if self._recovered:
+            return
+        self._recovered = True
+        try:
+            if self.named_worktree().journal.pending():
+                with self.locked("finishing what was interrupted"):
+                    pass
+        except EnvgitError as error:
+            self.notify(error.message)
 
     def waiting(self, holder: str) -> None:
         self.notify(f"waiting for {holder}")

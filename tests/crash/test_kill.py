@@ -222,6 +222,7 @@ def _check(
     """Open, look, verify, go on; which of the allowed states it is."""
     if "old" not in allowed and not _readable(lab):
         lab.call(["fsck", "--repair"]).ok()
+    _check_reading(lab, where)
     sight = _look(lab, scenario)
     for name in ignored:
         sight.refs.pop(f"refs/heads/{name}", None)
@@ -234,6 +235,16 @@ def _check(
     except AssertionError as problem:
         raise AssertionError(f"{where} ({matching[0]} state)") from problem
     return matching[0]
+
+
+def _check_reading(lab: Lab, where: str) -> None:
+    """Verbs that only read see none of what is half done, though they take no lock."""
+    reading = lab.open()
+    before = (reading.git.head(), reading.git.refs("refs/"), reading.worktree.state())
+    locking = lab.open()
+    with locking.locked("looking"):
+        after = (locking.git.head(), locking.git.refs("refs/"), locking.worktree.state())
+    assert before == after, where
 
 
 def _readable(lab: Lab) -> bool:
