@@ -50,6 +50,7 @@ def init(
             notify=app.out.note,
             progress=meter,
             stdin=app.stdin if source == "tar:-" else None,
+            command=app.command,
         )
     path = os.path.join(result.repository.path, "")
     if as_json:

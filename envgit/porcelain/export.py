@@ -67,12 +67,12 @@ def _destination(file: str, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
         yield stdout
         return
     if os.path.lexists(file) and not os.path.isfile(file):
-        with _opened(file) as stream:  # a pipe or a device: nothing to rename
+        with _opened(file, file) as stream:  # a pipe or a device: nothing to rename
             yield stream
         return
     part = f"{file}.{os.getpid()}.part"
     try:
-        with _opened(part) as stream:
+        with _opened(part, file) as stream:
             yield stream
         os.replace(part, file)
     except BaseException:
@@ -81,8 +81,8 @@ def _destination(file: str, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
         raise
 
 
-def _opened(path: str) -> BinaryIO:
+def _opened(path: str, name: str) -> BinaryIO:
     try:
         return open(path, "wb")
     except OSError as error:
-        raise ExportError(f"cannot write '{path}': {error.strerror}") from error
+        raise ExportError(f"cannot write '{name}': {error.strerror}") from error

@@ -63,6 +63,7 @@ def init(
     notify: Callable[[str], None] | None = None,
     progress: Callable[[str], None] | None = None,
     stdin: BinaryIO | None = None,
+    command: Sequence[str] = (),
 ) -> InitResult:
     """Make a repository in ``directory``; what ``source`` names becomes its first commit.
 
@@ -75,7 +76,9 @@ def init(
     path = os.path.join(project, DIRECTORY)
 
     def opened(place: str) -> Repository:
-        return Repository(place, environ=environ, overrides=overrides, notify=notify)
+        return Repository(
+            place, environ=environ, overrides=overrides, notify=notify, command=command
+        )
 
     repository = opened(path)
     if os.path.isdir(path):

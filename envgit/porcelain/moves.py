@@ -101,6 +101,7 @@ def switch(
             commit,
             refs=refs,
             verb=verb,
+            reason=_reason(head, symbolic, commit, target),
             keep=not discard_changes,
             created=name is not None and existing is None,
             was_reset=name is not None and existing is not None,
@@ -258,7 +259,7 @@ def _move(
     refs: Sequence[RefUpdate],
     verb: str,
     keep: bool,
-    reason: str | None = None,
+    reason: str,
     always_park: bool = False,
     created: bool = False,
     was_reset: bool = False,
@@ -277,7 +278,9 @@ def _move(
         arrival = arrive(repository, writer, commit, keep=keep)
         carried = arrival.carried
         parked = not carried and worktree.has_changes_quick()
-    text = reason or _reason(head, symbolic, commit)
+    result = _result(repository, head, symbolic, commit)
+    if arrival is None and not refs and (symbolic, commit) == (head.symbolic, head.commit):
+        return replace(result, carried=carried)  # nothing moved: nothing for undo to take back
     along = verb in ("reset", "rollback") and head.symbolic is not None
     seals = arrival.seals if arrival else ()
     publish(
@@ -285,9 +288,9 @@ def _move(
         writer,
         Publication(
             verb=verb,
-            description=text,
+            description=reason,
             refs=refs,
-            head=None if along else _head_update(head, symbolic, commit, text),
+            head=None if along else _head_update(head, symbolic, commit, reason),
             state=arrival.state if arrival else None,
             seals=seals,
             discards=[changes for changes, _ in seals],
@@ -297,7 +300,6 @@ def _move(
             wrote_layers=bool(seals),
         ),
     )
-    result = _result(repository, head, symbolic, commit)
     return replace(result, created=created, reset=was_reset, parked=parked, carried=carried)
 
 
@@ -320,9 +322,14 @@ def _head_update(
     return HeadUpdate(head.value, new, reason)
 
 
-def _reason(head: Head, symbolic: str | None, commit: CommitId | None) -> str:
+def _reason(
+    head: Head, symbolic: str | None, commit: CommitId | None, named: str | None = None
+) -> str:
+    """git's words for the reflog, from which ``-`` and status learn where HEAD was. A detached
+    HEAD is called what the user called it."""
     old = head.branch or head.commit or "nothing"
-    new = symbolic.removeprefix(HEADS) if symbolic else commit
+    given = commit if named in (None, "-") else named
+    new = symbolic.removeprefix(HEADS) if symbolic else given
     return f"checkout: moving from {old} to {new}"
 
 
