@@ -217,9 +217,7 @@ def style_from(
     form, abbreviate = form_from(app, options)
     dates, dated = dates_from(app, options, form)
     shown, names = decorations_of(app, options)
-    around = Surroundings(
-        app.out, dates, _shortener(app), names, dated, columns=_columns(app)
-    )
+    around = Surroundings(app.out, dates, _shortener(app), names, dated, columns=_columns(app))
     return LogStyle(
         form=form,
         around=around,

@@ -162,16 +162,21 @@ def split_objects(
 
 
 def _exists(repository: Repository, argument: str) -> bool:
+    """Whether an argument can be meant as a path: it is in HEAD or in the worktree."""
     from envgit.layers.entry import find_entry
     from envgit.layers.pathspec import Pathspec
+    from envgit.porcelain.contents import contents
 
     if any(char in argument for char in "*?[") or argument.startswith(":("):
         return True
-    head = repository.git.head().commit
-    if head is None:
-        return False
     path = Pathspec.parse([argument]).plain()
-    rootfs = repository.git.git_commit(head).rootfs
-    if not rootfs or path is None:
+    if path is None:
         return False
-    return find_entry(repository.git.rootfs(rootfs), path[0]) is not None
+    head = repository.git.head().commit
+    rootfs = repository.git.git_commit(head).rootfs if head is not None else ""
+    if rootfs and find_entry(repository.git.rootfs(rootfs), path[0]) is not None:
+        return True
+    if repository.settings.get("envgit.worktree") is None:
+        return False  # a repository without an environment, such as a mirror
+    with contents(repository, None) as files:
+        return files.find(path[0]) is not None
