@@ -84,12 +84,15 @@ tour() { # show a command line as one would type it, then obey it
     eval "$1"
 }
 
-clip() { # the same, showing the first lines only: clip LINES COMMAND
+clip() { # the same, showing the first lines and the last: clip LINES COMMAND
     printf '\n$ %s\n' "$2"
     eval "$2" >"$where/.output"
     sed "$1q" "$where/.output"
     lines=$(wc -l <"$where/.output")
-    [ "$lines" -le "$1" ] || echo "[... $((lines - $1)) more lines]"
+    if [ "$lines" -gt "$1" ]; then
+        echo "[... $((lines - $1 - 1)) more lines]"
+        tail -n 1 "$where/.output"
+    fi
     rm "$where/.output"
 }
 
@@ -128,7 +131,7 @@ tour "envgit run -- python3 -c 'import numpy; numpy.float_'" && {
 echo "(broken by the upgrade)"
 tour "envgit log --oneline --graph --all"
 clip 12 "envgit diff --stat main exp"
-clip 40 "envgit diff main exp -- '*/METADATA'"
+clip 12 "envgit diff main exp -- '*/METADATA'"
 tour "envgit rollback"
 tour "envgit run -- python3 -c 'import numpy; print(numpy.float_, \"works again\")'"
 tour "envgit undo"
