@@ -56,6 +56,8 @@ say "installing envgit into $project/.venv"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check \
     --config-settings editable_mode=compat -e .
+# Where PYTHONDONTWRITEBYTECODE is set each start would compile envgit anew, twice the time it takes.
+.venv/bin/python -m compileall -q envgit
 
 for bin in /usr/local/bin "$HOME/.local/bin"; do
     # A file of that name that is no link was put there by somebody else.

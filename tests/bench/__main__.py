@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import envgit
 from tests.bench import cases_commit, cases_run, cases_size, cases_verbs
 from tests.bench.bench import Bench
 from tests.bench.measure import say
@@ -51,6 +53,8 @@ def main() -> int:
     if not cases:
         print(f"nothing to do: choose from {', '.join(CASES)}", file=sys.stderr)
         return 2
+    # Compiled once and for all: PYTHONDONTWRITEBYTECODE would make every start compile envgit anew.
+    compileall.compile_dir(str(Path(envgit.__file__).parent), quiet=1)
     place = Place(chosen.dir)
     place.prepare()
     bench = Bench(

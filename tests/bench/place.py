@@ -32,7 +32,7 @@ class Repository:
         self.home = home
         self.folder = home / "lab"
         self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ENVGIT_")},
+            **scrub(os.environ),
             "ENVGIT_STORE": str(home / "store"),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_AUTHOR_NAME": "Bench",
