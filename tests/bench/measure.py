@@ -26,7 +26,10 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """A process to time, in this environment if no other is given. ``enter`` is called in the child before the program starts."""
+    """A process to time, in this environment if no other is given.
+
+    ``enter`` is called in the child before the program starts.
+    """
 
     argv: Sequence[str]
     cwd: str | None = None
