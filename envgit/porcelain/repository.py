@@ -188,6 +188,8 @@ class Repository:
         if self._recovered:
             return
         self._recovered = True
+        if self.settings.get("envgit.worktree") is None:
+            return  # history alone, such as a mirror: nothing here can be half done
         try:
             if self.named_worktree().journal.pending():
                 with self.locked("finishing what was interrupted"):
