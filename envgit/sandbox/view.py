@@ -162,7 +162,8 @@ def _described(error: BaseException) -> dict[str, object]:
         kind = "sandbox" if isinstance(error, SandboxError) else "envgit"
         return {"kind": kind, "message": error.message, "hint": error.hint}
     if isinstance(error, OSError) and error.errno is not None:
-        name = None if error.filename is None else os.fsdecode(error.filename)
+        # os.listdir(descriptor) names the number.
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
         return {"kind": "os", "errno": error.errno, "message": error.strerror, "name": name}
     return {"kind": "envgit", "message": f"{type(error).__name__}: {error}", "hint": None}
 
