@@ -24,6 +24,7 @@ from envgit.porcelain.repository import Repository
 from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
 from envgit.repo.diff import TextPatch as TextPatch
+from envgit.store.store import MissingLayer
 
 if TYPE_CHECKING:
     from envgit.repo.trees import TreeDirectory
@@ -238,7 +239,7 @@ def _of_commit(repository: Repository, commit: CommitId | None) -> Contents:
             return None
         try:
             stack, _ = chain.resolve(repository, commit)
-        except chain.MissingLayer:
+        except (chain.MissingLayer, MissingLayer):
             return None
         return snapshot.reader(repository, stack)
 

@@ -88,3 +88,15 @@ def test_simplified(folder: Path, form: list[str]) -> None:
         assert expected[0] == 0, expected[2]
         got = envgit(folder, "log", format, *options, "--", *paths)
         assert got[1].decode() == expected[1].decode(), got[2].decode()
+
+
+def test_a_long_history_without_any_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and statuses need no store; spans that would be due are not missed."""
+    monkeypatch.setenv("ENVGIT_STORE", str(tmp_path / "store"))
+    monkeypatch.setitem(globals(), "random_parents", lambda _, many, octopus: [
+        [number - 1] if number else [] for number in range(many)
+    ])  # fmt: skip
+    write(tmp_path / ".envgit", random.Random(4), 60)
+    status, out, said = envgit(tmp_path, "log", "--all", "--name-status", "--format=%s")
+    assert status == 0, said.decode()
+    assert out.count(b"commit ") == 60
