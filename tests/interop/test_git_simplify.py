@@ -91,12 +91,12 @@ def test_simplified(folder: Path, form: list[str]) -> None:
 
 
 def test_a_long_history_without_any_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and statuses need no store; spans that would be due are not missed."""
+    """Files then count as binary; spans that would be due are not missed."""
     monkeypatch.setenv("ENVGIT_STORE", str(tmp_path / "store"))
     monkeypatch.setitem(globals(), "random_parents", lambda _, many, octopus: [
         [number - 1] if number else [] for number in range(many)
     ])  # fmt: skip
     write(tmp_path / ".envgit", random.Random(4), 60)
-    status, out, said = envgit(tmp_path, "log", "--all", "--name-status", "--format=%s")
+    status, out, said = envgit(tmp_path, "log", "--all", "--stat", "--format=%s")
     assert status == 0, said.decode()
     assert out.count(b"commit ") == 60
