@@ -96,7 +96,7 @@ def test_a_long_history_without_any_layer(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(globals(), "random_parents", lambda _, many, octopus: [
         [number - 1] if number else [] for number in range(many)
     ])  # fmt: skip
-    write(tmp_path / ".envgit", random.Random(4), 60)
+    write(tmp_path / ".envgit", random.Random(4), 80)
     status, out, said = envgit(tmp_path, "log", "--all", "--stat", "--format=%s")
     assert status == 0, said.decode()
-    assert out.count(b"commit ") == 60
+    assert out.count(b"commit ") == 80
