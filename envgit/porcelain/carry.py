@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
@@ -107,7 +107,7 @@ def _move_changes(
     layering.settle_changes(current)
     stack, depth = chain.resolve(repository, commit)
     config = dict(repository.git.metadata(commit).config)
-    state = replace(current.state, base=commit, stack=stack, depth=depth, config=config)
+    state = current.state._replace(base=commit, stack=stack, depth=depth, config=config)
     return Arrival(state, here, tuple(current.changes))
 
 
@@ -142,8 +142,7 @@ def _rebuild(
         layering.SNAPSHOT_SUBJECT,
     )
     stack, depth = position.on_top(repository, state, commit, made.layer)
-    arrived = replace(
-        state,
+    arrived = state._replace(
         base=after,
         stack=stack,
         depth=depth,

@@ -7,50 +7,42 @@ is the one place that knows both the history (git) and the directories (store).
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
-
-from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, LayerId
 from envgit.porcelain.repository import Repository
-
-if TYPE_CHECKING:
-    pass
-
-
-class MissingLayer(EnvgitError):
-    """A layer that the history names is not in the store."""
+from envgit.store.spans import ParentOf
 
 
 def resolve(repository: Repository, commit: CommitId) -> tuple[tuple[str, ...], int]:
     """The directories to mount for ``commit`` (relative to the store, top first) and its depth.
 
-    Builds the spans that are due. Raises MissingLayer.
+    Builds the spans that are due; the caller holds the store's lock. Raises MissingLayer.
     """
+    stack, depth = repository.store.spans.resolve(
+        commit,
+        _parent_in(repository),
+        maximum=repository.settings.get_int("core.maxdepth"),
+    )
+    repository.store.stack_paths(stack)
+    return stack, depth
+
+
+def present(repository: Repository, commit: CommitId) -> tuple[str, ...]:
+    """The directories that hold the files of ``commit`` as things are, however many: for reading
+    without a mount and without a lock."""
+    units = repository.store.spans.chain(commit, _parent_in(repository))
+    return tuple(unit.directory for unit in units)
+
+
+def directories(repository: Repository, stack: tuple[str, ...]) -> tuple[str, ...]:
+    """The host paths of a stack, top first. Raises MissingLayer."""
+    return repository.store.stack_paths(stack)
+
+
+def _parent_in(repository: Repository) -> ParentOf:
     git = repository.git
 
     def parent_of(oid: CommitId) -> tuple[CommitId | None, LayerId]:
         found = git.commit(oid)
         return (found.parents[0] if found.parents else None), found.layer
 
-    stack, depth = repository.store.spans.resolve(
-        commit, parent_of, maximum=repository.settings.get_int("core.maxdepth")
-    )
-    check(repository, stack)
-    return stack, depth
-
-
-def check(repository: Repository, stack: tuple[str, ...]) -> None:
-    """Make sure that every directory of ``stack`` is there. Raises MissingLayer."""
-    for directory in stack:
-        if not os.path.isdir(os.path.join(repository.store.path, directory)):
-            raise MissingLayer(
-                f"{directory} is missing from the store {repository.store.path}",
-                hint="'envgit fsck' lists everything that is missing; a derived span is made anew"
-                " by switching to the commit again",
-            )
-
-
-def directories(repository: Repository, stack: tuple[str, ...]) -> tuple[str, ...]:
-    """The host paths of a stack, top first."""
-    return tuple(os.path.join(repository.store.path, name) for name in stack)
+    return parent_of

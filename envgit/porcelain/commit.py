@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import Refused, UsageError
@@ -294,14 +294,13 @@ def _next_state(
     state = current.state
     if current.copied:
         runs = len(repository.worktree.runs(state.changes))
-        return replace(state, config=dict(metadata.config), committed_runs=runs)
+        return state._replace(config=dict(metadata.config), committed_runs=runs)
     if made.rest is not None and made.rest_commit is not None:
         base, below, layer = made.rest_commit, state.base, made.rest.layer
     else:
         base, below, layer = oid, parent, made.layered.layer
     stack, depth = position.on_top(repository, state, below, layer)
-    return replace(
-        state,
+    return state._replace(
         base=base,
         depth=depth,
         stack=stack,

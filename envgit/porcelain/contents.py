@@ -14,8 +14,7 @@ from envgit.porcelain.repository import Repository
 def contents(repository: Repository, commit: CommitId | None) -> Overlay:
     """The files of ``commit``, or of the worktree (None): an Overlay to open paths in."""
     if commit is not None:
-        stack, _ = chain.resolve(repository, commit)
-        return snapshot.reader(repository, stack)
+        return snapshot.reader(repository, chain.present(repository, commit))
     state = repository.worktree.state()
     upper = repository.store.upper_path(state.changes)
     return snapshot.reader(repository, state.stack, upper)

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from envgit.errors import Refused, UsageError
 from envgit.layers.copying import Copier
@@ -109,7 +109,7 @@ def _root(repository: Repository, revision: str | None, *, writes: bool) -> Root
     state = worktree.state()
     volatile = repository.settings.get_bool("core.volatile")
     if writes and volatile and state.boot_id is None:
-        worktree.write_state(replace(state, boot_id=current_boot()))
+        worktree.write_state(state._replace(boot_id=current_boot()))
     return root_of(repository, state, volatile=volatile)
 
 

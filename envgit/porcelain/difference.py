@@ -238,9 +238,8 @@ def _of_commit(repository: Repository, commit: CommitId | None) -> Contents:
         if commit is None:
             return None
         try:
-            stack, _ = chain.resolve(repository, commit)
-        except (chain.MissingLayer, MissingLayer):
+            return snapshot.reader(repository, chain.present(repository, commit))
+        except MissingLayer:
             return None
-        return snapshot.reader(repository, stack)
 
     return opened

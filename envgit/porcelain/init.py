@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from envgit.errors import EnvgitError
@@ -172,7 +172,7 @@ def _publish(repository: Repository, path: str) -> None:
     """Give the finished repository its name. Raises EnvgitError when there is one meanwhile."""
     worktree = repository.worktree
     repository.store.register(path, [worktree.id])
-    worktree.write_state(replace(worktree.state(), repository=path))
+    worktree.write_state(worktree.state()._replace(repository=path))
     durable.sync_directory(repository.path)
     crashpoint.reach("init:made")
     try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -69,16 +70,17 @@ def gc(
         store.lock(exclusive=not dry_run, what="gc", on_wait=repository.waiting) as lock,
         worktree.lock(what="gc", on_wait=repository.waiting),
     ):
-        repository.recover()
-        expired = _expire(repository, before, dry_run=dry_run)
-        needed = _needed(repository, before, now, dry_run=dry_run)
-        plan = sweep.plan(
-            store,
-            layers=needed.layers if not needed.missing else set(store.all_layers()),
-            changes=needed.changes if not needed.missing else set(store.all_changes()),
-            commits=needed.commits,
-            worktrees=needed.worktrees if not needed.missing else set(store.all_worktrees()),
-        )
+        try:
+            repository.recover()
+            expired = _expire(repository, before, dry_run=dry_run)
+        except OSError as error:
+            if dry_run or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # Forgetting takes a little room: first delete what nothing has to be written for.
+            sweep.execute(store, _plan(repository, before, now, dry_run=False)[0], lock)
+            repository.recover()
+            expired = _expire(repository, before, dry_run=dry_run)
+        plan, missing = _plan(repository, before, now, dry_run=dry_run)
         packed = None
         if not dry_run:
             sweep.execute(store, plan, lock)
@@ -92,8 +94,25 @@ def gc(
         changes=len(plan.changes),
         frees=plan.frees,
         packed=packed,
-        kept_for=needed.missing,
+        kept_for=missing,
     )
+
+
+def _plan(
+    repository: Repository, before: int | None, now: int, *, dry_run: bool
+) -> tuple[sweep.Sweep, tuple[str, ...]]:
+    """What is to be deleted, and the repositories that cannot be found now."""
+    store = repository.store
+    needed = _needed(repository, before, now, dry_run=dry_run)
+    found = not needed.missing
+    plan = sweep.plan(
+        store,
+        layers=needed.layers if found else set(store.all_layers()),
+        changes=needed.changes if found else set(store.all_changes()),
+        commits=needed.commits,
+        worktrees=needed.worktrees if found else set(store.all_worktrees()),
+    )
+    return plan, needed.missing
 
 
 def _expire(repository: Repository, before: int | None, *, dry_run: bool) -> int:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from envgit.errors import EnvgitError
 from envgit.porcelain import chain
@@ -40,7 +39,7 @@ def mount(repository: Repository, directory: str, revision: str | None = None) -
         if revision is None:
             volatile = repository.settings.get_bool("core.volatile")
             if volatile and state.boot_id is None:
-                worktree.write_state(replace(state, boot_id=current_boot()))
+                worktree.write_state(state._replace(boot_id=current_boot()))
             entry = HostMount(place, None, state.stack)
             root = root_of(repository, state, volatile=volatile)
         else:

@@ -144,8 +144,8 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
                 description=reason,
                 refs=refs,
                 head=head_update,
-                state=replace(
-                    repository.worktree.state(), config=dict(git.metadata(commit).config)
+                state=repository.worktree.state()._replace(
+                    config=dict(git.metadata(commit).config)
                 ),
             ),
         )
@@ -389,8 +389,7 @@ def _rollback_forward(
         text,
     )
     stack, depth = position.on_top(repository, state, head.commit, layered.layer)
-    next_state = replace(
-        state,
+    next_state = state._replace(
         base=new,
         stack=stack,
         depth=depth,

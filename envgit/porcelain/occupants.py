@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from contextlib import suppress
+from typing import NamedTuple
 
 from envgit.errors import Refused
 from envgit.fs import durable
@@ -24,8 +25,7 @@ class WorktreeBusy(Refused):
     """The worktree is mounted, and what was asked for would need another mount."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostMount:
+class HostMount(NamedTuple):
     """A host directory where a state is mounted: ``commit``, or the worktree itself (None).
     ``stack`` is what is mounted, relative to the store."""
 
@@ -52,8 +52,13 @@ def host_mounts(worktree: Worktree) -> list[HostMount]:
 
 def record_mounts(worktree: Worktree, mounts: list[HostMount]) -> None:
     """Replace the list of host mounts. The caller holds the worktree's lock."""
+    path = os.path.join(worktree.path, _FILE)
+    if not mounts:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        return
     records = [[mount.directory, mount.commit, list(mount.stack)] for mount in mounts]
-    durable.write_file(os.path.join(worktree.path, _FILE), json.dumps(records).encode())
+    durable.write_file(path, json.dumps(records).encode())
 
 
 def is_occupied(repository: Repository) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
@@ -51,8 +50,7 @@ def point(repository: Repository, state: State) -> WorktreePoint:
 def at_commit(repository: Repository, state: State, commit: CommitId) -> State:
     """The state of the worktree at ``commit``, with a new and empty change set."""
     stack, depth = resolve(repository, commit)
-    return replace(
-        state,
+    return state._replace(
         base=commit,
         depth=depth,
         stack=stack,
@@ -89,7 +87,7 @@ def shorten(repository: Repository) -> None:
         return
     stack, depth = resolve(repository, state.base)
     if (stack, depth) != (state.stack, state.depth):
-        worktree.write_state(replace(state, stack=stack, depth=depth))
+        worktree.write_state(state._replace(stack=stack, depth=depth))
 
 
 def fresh_changes(repository: Repository, tree: Directory | None) -> ChangesId:
@@ -119,8 +117,7 @@ def state_at(repository: Repository, state: State, where: WorktreePoint) -> Stat
     if changes is None:
         tree = repository.git.rootfs(base) if base else None
         changes = fresh_changes(repository, tree)
-    return replace(
-        state,
+    return state._replace(
         base=base,
         stack=stack,
         depth=depth,

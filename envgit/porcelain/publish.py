@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from envgit.store.worktree import State
 
 
+class Unfinished(EnvgitError):
+    """A change was decided, but the disk would not let it be carried out to its end."""
+
+
 class NothingToPublish(EnvgitError):
     """A publication without any effect was asked for: a mistake in the caller."""
 
@@ -70,7 +74,8 @@ def publish(
 ) -> OperationId:
     """Make ``publication`` true and log it. The caller holds the worktree's lock.
 
-    Raises RefMoved when another program moved a ref meanwhile (nothing changed then).
+    Raises RefMoved when another program moved a ref meanwhile (nothing changed then), and
+    Unfinished when it was decided but the disk did not let it be carried out.
     """
     who = signature or repository.signature()
     git = repository.git
@@ -118,7 +123,14 @@ def publish(
         )
     )
     crashpoint.reach("publish:journal")
-    replay(repository)
+    try:
+        replay(repository)
+    except OSError as error:
+        raise Unfinished(
+            f"cannot finish '{publication.description}': {error.filename or repository.path}:"
+            f" {error.strerror}",
+            hint="nothing is lost: the next command finishes it, once the cause is gone",
+        ) from error
     return operation_id
 
 

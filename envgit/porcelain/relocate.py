@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envgit.porcelain import position
@@ -23,12 +22,19 @@ def relocate(repository: Repository, worktree: Worktree) -> Worktree:
     uncommitted changes: the copy gets a new worktree at its HEAD, and ``notify`` says so.
     """
     state = worktree.state()
-    if not _still_uses(state.repository, worktree.id):
+    if _is_same(state.repository, repository.path) or not _still_uses(
+        state.repository, worktree.id
+    ):
         with worktree.lock(what="moving the repository"):
-            worktree.write_state(replace(worktree.state(), repository=repository.path))
+            worktree.write_state(worktree.state()._replace(repository=repository.path))
         repository.store.register(repository.path, [worktree.id])
         return worktree
     return _own_worktree(repository)
+
+
+def _is_same(old: str, new: str) -> bool:
+    """Whether both paths lead to one folder, by a symlink or a bind mount."""
+    return os.path.isdir(old) and os.path.samefile(old, new)
 
 
 def _still_uses(path: str, worktree: WorktreeId) -> bool:

@@ -11,9 +11,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from envgit.errors import EnvgitError, UsageError
 from envgit.settings import Settings
@@ -62,7 +61,8 @@ class Repository:
         notify: Callable[[str], None] | None = None,
         command: Sequence[str] = (),
     ) -> None:
-        self.path = os.path.abspath(path)
+        # Without symlinks, as getcwd(3) has it: one folder must not look like two.
+        self.path = os.path.realpath(path)
         self.project = os.path.dirname(self.path)
         self.environ = environ
         self.overrides = tuple(overrides)
@@ -196,6 +196,8 @@ class Repository:
                     pass
         except EnvgitError as error:
             self.notify(error.message)
+        except OSError as error:
+            self.notify(f"an interrupted change cannot be finished yet: {error.strerror}")
 
     def waiting(self, holder: str) -> None:
         self.notify(f"waiting for {holder}")
@@ -289,8 +291,7 @@ class Repository:
         return self.git.resolve(revision)
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     """The time of an operation: seconds since the epoch and the zone's offset in minutes."""
 
     seconds: int

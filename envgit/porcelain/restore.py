@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envgit.layers.compare import Change
@@ -65,7 +64,7 @@ def _write(
     runs = snapshot.uncommitted_runs(repository, current)
     before = layering.write_snapshot(repository, writer, current, kept, who, runs)
     stack, depth = position.on_top(repository, state, state.base, kept.layer)
-    below = replace(state, base=before, stack=stack, depth=depth)
+    below = state._replace(base=before, stack=stack, depth=depth)
     source = _source(repository, current, commit, spec)
     made = layering.layer_between(repository, writer, (current.tree, kept.rootfs), target, source)
     head = current.head.commit
@@ -77,8 +76,7 @@ def _write(
             writer, made, metadata, (before,), who, who, layering.SNAPSHOT_SUBJECT
         )
         stack, depth = position.on_top(repository, below, before, made.layer)
-        next_state = replace(
-            below,
+        next_state = below._replace(
             base=after,
             stack=stack,
             depth=depth,

@@ -11,8 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.errors import EnvgitError, UsageError
 from envgit.porcelain.occupants import root_of
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "RunOptions", "RunResult", "run"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(NamedTuple):
     """How a command ended: its status as a shell gives it, the signal if one ended it, and the
     commit that was made of its changes."""
 
@@ -86,7 +84,7 @@ def run(
         from envgit.porcelain.commit import NothingToCommit, commit
 
         try:
-            return replace(result, commit=commit(repository, message, auto=auto))
+            return result._replace(commit=commit(repository, message, auto=auto))
         except NothingToCommit:
             repository.notify("nothing to commit: the command changed nothing")
     return result
@@ -127,7 +125,7 @@ def _start(
     """Start the plan, let go of the lock when it is mounted, and wait for its end."""
     volatile = repository.settings.get_bool("core.volatile")
     if volatile and state.boot_id is None:
-        state = replace(state, boot_id=current_boot())
+        state = state._replace(boot_id=current_boot())
         worktree.write_state(state)
     command = shlex.join(plan.argv)
     info = {"command": command, "stack": list(state.stack), "changes": state.changes}
@@ -137,7 +135,7 @@ def _start(
             record.update(init_pid=pid, mounted=True)
             points = tuple(sorted({*state.mountpoints, *map(os.fsdecode, created)}))
             if points != state.mountpoints:
-                worktree.write_state(replace(state, mountpoints=points))
+                worktree.write_state(state._replace(mountpoints=points))
             locked.close()
 
         return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,), warn=repository.notify)
@@ -183,7 +181,7 @@ def _aside(
             lowers = store.stack_paths(state.stack)
         else:
             changes = position.fresh_changes_over(repository, below)
-            state = replace(state, changes=changes)
+            state = state._replace(changes=changes)
             lowers = (below, *store.stack_paths(state.stack))
         info = {"command": shlex.join(options.argv), "stack": list(state.stack)}
         record = worktree.register(0, {**info, "changes": state.changes})

@@ -8,7 +8,7 @@ are, by pointing at them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -210,4 +210,4 @@ def _with_config(
     name = head.removeprefix("ref: ")
     commit = head if name == head else refs.get(name, git.ref(name))
     config = dict(git.metadata(commit).config) if commit else state.config
-    return replace(state, config=config) if config != state.config else None
+    return state._replace(config=config) if config != state.config else None

@@ -148,23 +148,31 @@ class ObjectWriter:
         """
         if not len(self):
             return
-        if self._spill is not None:
-            self._spill_held()
-            self._spill.publish(sync=sync)
-            self._spill.__exit__(None, None, None)
-            self._spill = None
-        else:
-            new = set(self._held) - self._known(set(self._held))
-            with PackWriter(self._packs, many=len(new) > _MANY_OBJECTS) as pack:
-                for binary, (kind, data) in self._held.items():
-                    if binary in new:
-                        pack.add(binary, kind, data)
-                pack.publish(sync=sync)
+        try:
+            self._publish(sync=sync)
+        except OSError as error:
+            # write(2) on a descriptor does not say where the disk is full.
+            error.filename = error.filename or self._packs
+            raise
         self._forget()
         if len(index_paths(self._packs)) >= MANY_PACKS:
             from envgit.repo.consolidate import consolidate
 
             consolidate(self._packs, self._reader)
+
+    def _publish(self, *, sync: bool) -> None:
+        if self._spill is not None:
+            self._spill_held()
+            self._spill.publish(sync=sync)
+            self._spill.__exit__(None, None, None)
+            self._spill = None
+            return
+        new = set(self._held) - self._known(set(self._held))
+        with PackWriter(self._packs, many=len(new) > _MANY_OBJECTS) as pack:
+            for binary, (kind, data) in self._held.items():
+                if binary in new:
+                    pack.add(binary, kind, data)
+            pack.publish(sync=sync)
 
     # -- what envgit keeps in them ---------------------------------------------------------------
 

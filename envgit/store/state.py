@@ -8,8 +8,7 @@ edited by hand, and what it names is mounted as root.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.store.failures import StoreError
@@ -22,8 +21,7 @@ class StateError(StoreError):
     """A worktree's state or journal is damaged, or was edited into something impossible."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What is mounted, and on whose behalf.
 
     ``repository`` is the ``.envgit`` directory (absolute). ``base`` is the commit whose chain is
@@ -42,7 +40,7 @@ class State:
     base: CommitId | None = None
     depth: int = 0
     stack: tuple[str, ...] = ()
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = {}  # noqa: RUF012  (never changed in place)
     boot_id: str | None = None
     mountpoints: tuple[str, ...] = ()
     committed_runs: int = 0

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +86,7 @@ def test_sealing(opened: Store, worktree: Worktree) -> None:
 
 def test_state_and_journal(opened: Store, worktree: Worktree) -> None:
     old = worktree.state()
-    new = replace(old, changes=opened.new_changes())
+    new = old._replace(changes=opened.new_changes())
     record = Record(state=new)
 
     def publish() -> None:
@@ -171,7 +170,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
         worktree.write_state(state)
         for depth in range(1, 41):
             histories.seal(store, depth, {f"f{depth}": "x"})
-        larger = replace(state, config={"Env": ["y" * 20000]})
+        larger = state._replace(config={"Env": ["y" * 20000]})
         with filled(disk):
             for attempt in (
                 lambda: worktree.write_state(larger),

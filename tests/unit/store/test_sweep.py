@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,8 +36,7 @@ def disk(store: Store) -> int:
 
 def test_only_what_nobody_names_goes(opened: Store, worktree: Worktree) -> None:
     kept, mounted, running, dropped = (seal(opened, digit) for digit in "1234")
-    state = replace(
-        worktree.state(), base=CommitId("a" * 40), depth=1, stack=(f"layers/{mounted}",)
+    state = worktree.state()._replace(base=CommitId("a" * 40), depth=1, stack=(f"layers/{mounted}",)
     )
     worktree.write_state(state)
     parked, forgotten, unsealed = (opened.new_changes() for _ in range(3))
@@ -70,7 +68,7 @@ def test_only_what_nobody_names_goes(opened: Store, worktree: Worktree) -> None:
 def test_what_a_journal_will_need_stays(opened: Store, worktree: Worktree) -> None:
     changes, following = opened.new_changes(), opened.new_changes()
     already = seal(opened, "5")
-    following_state = replace(worktree.state(), changes=following)
+    following_state = worktree.state()._replace(changes=following)
     worktree.journal.write(Record(seals=((changes, already),), state=following_state))
     used = sweep.in_use(opened)
     assert used.changes == {worktree.state().changes, changes, following}

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +187,10 @@ def test_dirt_is_what_the_user_did_not_what_the_sandbox_made(
     assert (worktree.is_dirty_quick(), worktree.has_changes_quick()) == (True, False)
     tree(upper, {"dev": {"shm": None}, "etc": {"hosts": ""}})
     assert worktree.has_changes_quick()
-    made = replace(worktree.state(), mountpoints=("dev", "dev/shm", "etc", "etc/hosts"))
+    made = worktree.state()._replace(mountpoints=("dev", "dev/shm", "etc", "etc/hosts"))
     assert not worktree.has_changes_quick(made)
     # Directories above a mount point that were there before are no change either.
-    assert not worktree.has_changes_quick(replace(made, mountpoints=("dev/shm", "etc/hosts")))
+    assert not worktree.has_changes_quick(made._replace(mountpoints=("dev/shm", "etc/hosts")))
     for file in ("etc/hosts", "dev/shm/x"):
         tree(upper, {file: "written"})
         assert worktree.has_changes_quick(made)
@@ -214,7 +213,7 @@ def test_only_changes_of_another_boot_may_be_incomplete(opened: Store, worktree:
     ]:
         with opened.temporary("parked") as aside:
             tree(opened.upper_path(state.changes), contents)
-            assert worktree.maybe_incomplete(replace(state, boot_id=boot)) is expected
+            assert worktree.maybe_incomplete(state._replace(boot_id=boot)) is expected
             for name in contents:
                 os.rename(f"{opened.upper_path(state.changes)}/{name}", f"{aside}/{name}")
 
