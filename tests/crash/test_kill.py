@@ -12,13 +12,14 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import labs, scenarios
+from tests.support import builders, labs, scenarios
 from tests.support.labs import Answer, Lab, Sight
 from tests.support.scenarios import SCENARIOS, Scenario, Shelf
 
@@ -61,7 +62,7 @@ def shelf(
             templates[scenario.runs] = base
         base.restore()
         scenarios.prepare(base.lab, scenario)
-        prepared = Shelf(base.lab, "prepared")
+        prepared = Shelf(base.lab, base.lab.top.with_name("lab.prepared"))
         prepared.save()
         return prepared
 
@@ -127,7 +128,7 @@ def test_init(source: str, place: Path, effort: Effort, fixed_clock: int) -> Non
     """A killed init leaves no repository, or the whole one; the next init works in any case."""
     top = place / source
     content = top / "rootfs"
-    labs.builders.tree(content, labs.CONTENT)
+    builders.tree(content, labs.CONTENT)
     args = ["init", "--from", source if source == "scratch" else f"rootfs:{content}"]
     lab = Lab(top / "lab")
     lab.project.mkdir(parents=True)
@@ -135,7 +136,7 @@ def test_init(source: str, place: Path, effort: Effort, fixed_clock: int) -> Non
     expected = lab.sight()
     for number in _chosen(names, effort(12, len(names))):
         for path in (lab.project, lab.top / "store"):
-            labs.subprocess.run(["rm", "-rf", str(path)], check=True)
+            subprocess.run(["rm", "-rf", str(path)], check=True)
         lab.project.mkdir()
         assert lab.call(args, _killer(number)).status == -signal.SIGKILL
         where = f"killed at step {number}, {names[number]}"

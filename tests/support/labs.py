@@ -211,7 +211,7 @@ def make(top: Path, content: builders.Tree | None = None) -> Lab:
 
     lab = Lab(top)
     builders.tree(top / "rootfs", CONTENT if content is None else content)
-    lab.project.mkdir()
+    lab.project.mkdir(exist_ok=True)
     init(str(lab.project), source=f"rootfs:{top / 'rootfs'}", environ=lab.environ)
     return lab
 

@@ -163,9 +163,9 @@ def prepare(lab: Lab, scenario: Scenario) -> None:
         Path(worktree.path, "state").write_text("{ not a state")
 
 
-def edit(lab: Lab, function: Callable[[str], None]) -> None:
+def edit(lab: Lab, function: Callable[[str], object]) -> None:
     """Change files of the worktree."""
-    lab.inside(function)
+    lab.inside(lambda root: function(root) and None)
 
 
 def remove(path: str | Path) -> None:
@@ -185,9 +185,9 @@ def call(lab: Lab, *commands: Sequence[str]) -> None:
 class Shelf:
     """Keeps a lab as it is and puts it back, at the very same place, as often as is wanted."""
 
-    def __init__(self, lab: Lab, name: str = "saved") -> None:
+    def __init__(self, lab: Lab, saved: Path | None = None) -> None:
         self.lab = lab
-        self._saved = lab.top.with_name(f"{lab.top.name}.{name}")
+        self._saved = saved or lab.top.with_name(f"{lab.top.name}.saved")
 
     def save(self) -> None:
         """Remember the lab as it is now."""
