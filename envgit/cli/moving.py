@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, value, verb
-from envgit.errors import EnvgitError, Refused
+from envgit.errors import EnvgitError
 
 if TYPE_CHECKING:
     from envgit.porcelain.moves import MoveResult
@@ -33,10 +33,6 @@ Or undo this operation with:
 
 Turn off this advice by setting config variable advice.detachedHead to false
 """
-
-
-class UnknownPath(Refused):
-    """A name that is neither a revision nor a path."""
 
 
 @verb(

@@ -75,28 +75,6 @@ def sync_filesystem(path: str | bytes) -> None:
         syscalls.syncfs(fd)
 
 
-def rename_noreplace(source: str, target: str) -> None:
-    """Rename a file or directory; `FileExistsError` if there is something of that name already."""
-    from envgit.fs import syscalls
-
-    try:
-        syscalls.renameat2(
-            syscalls.AT_FDCWD,
-            os.fsencode(source),
-            syscalls.AT_FDCWD,
-            os.fsencode(target),
-            syscalls.RENAME_NOREPLACE,
-        )
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS):
-            raise
-        # Not every filesystem knows the flag (NFS, old FUSE). Callers hold a lock, so that looking
-        # first is good enough there.
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
-        os.rename(source, target)
-
-
 def remove_tree(path: str | bytes) -> None:
     """Remove a directory with all that is in it, or a single file; nothing there is fine.
 

@@ -10,13 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 
-AT_FDCWD = -100
-
-RENAME_NOREPLACE = 1
-RENAME_EXCHANGE = 2
-
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 
@@ -24,13 +17,6 @@ NR_openat2 = 437
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syncfs.argtypes = (ctypes.c_int,)
-_libc.renameat2.argtypes = (
-    ctypes.c_int,
-    ctypes.c_char_p,
-    ctypes.c_int,
-    ctypes.c_char_p,
-    ctypes.c_uint,
-)
 # A handle of its own, so that the argument types fit this one call of syscall(2).
 _openat2 = ctypes.CDLL(None, use_errno=True).syscall
 _openat2.argtypes = (
@@ -71,9 +57,3 @@ def syncfs(fd: int) -> None:
     """syncfs(2): flush the filesystem that ``fd`` is on, and report what could not be written."""
     if _libc.syncfs(fd) < 0:
         raise _oserror(None)
-
-
-def renameat2(source_fd: int, source: bytes, target_fd: int, target: bytes, flags: int) -> None:
-    """renameat2(2)."""
-    if _libc.renameat2(source_fd, source, target_fd, target, flags) < 0:
-        raise _oserror(target)

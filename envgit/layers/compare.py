@@ -29,11 +29,6 @@ class Change:
     old: Entry | None
     new: Entry | None
 
-    @property
-    def links_only(self) -> bool:
-        """Whether nothing differs but which other paths are the same file."""
-        return self.old is not None and self.new is not None and self.old.same_but_links(self.new)
-
 
 @dataclass(frozen=True, slots=True)
 class Normalized:

@@ -10,8 +10,6 @@ from typing import ClassVar
 from envgit.errors import EnvgitError
 from envgit.settings import SettingsError, canonical, global_files, read_file, system_file
 
-SCOPES = ("global", "system", "local")
-
 
 class InvalidKey(EnvgitError):
     """A name that is no setting's (git config: status 1)."""

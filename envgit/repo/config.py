@@ -23,7 +23,6 @@ from envgit.fs import durable
 _LOCK_SECONDS = 1.0
 _HEADER = re.compile(r'[ \t]*\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:[^"\\\n]|\\.)*)")?\][ \t]*')
 _PHYSICAL = re.compile(r"[^\n]*\n|[^\n]+")
-_ESCAPED = re.compile(r"\\(.)")
 _MUST_QUOTE = re.compile(r"^[ \t]|[ \t]$|[;#\r\v\f]")
 
 
@@ -214,10 +213,6 @@ def _header(section: str) -> str:
         return f"[{name}]\n"
     quoted = sub.replace("\\", "\\\\").replace('"', '\\"')
     return f'[{name} "{quoted}"]\n'
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return match[1]
 
 
 def _canonical_section(section: str) -> str:

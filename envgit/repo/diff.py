@@ -100,12 +100,10 @@ def _compare(
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of a patch: ``origin`` is ``+``, ``-`` or a space; ``text`` keeps its newline if it
-    had one. Numbers count from 1; -1 where the line is not on that side."""
+    had one."""
 
     origin: str
     text: bytes
-    old_number: int
-    new_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ def _hunk(hunk: native.DiffHunk) -> Hunk:
     lines: list[Line] = []
     for line in hunk.lines:
         if line.origin in "+- ":
-            lines.append(Line(line.origin, line.raw_content, line.old_lineno, line.new_lineno))
+            lines.append(Line(line.origin, line.raw_content))
     return Hunk(
         hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines, section, tuple(lines)
     )

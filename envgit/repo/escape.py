@@ -63,18 +63,6 @@ def unescape(name: bytes) -> bytes:
     return plain
 
 
-def escape_path(path: bytes) -> bytes:
-    """A path of the environment as it is in a commit's ``rootfs/``: each component escaped."""
-    if _SUSPICIOUS.search(path) is None and b"/.g" not in path and b"/.G" not in path:
-        return path
-    return b"/".join([escape(part) for part in path.split(b"/")])
-
-
-def unescape_path(path: bytes) -> bytes:
-    """The path that an escaped one stands for; raises EscapeError."""
-    return b"/".join([unescape(part) for part in path.split(b"/")])
-
-
 def _percent(match: re.Match[bytes]) -> bytes:
     return b"%%%02X" % match[0][0]
 

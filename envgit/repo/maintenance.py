@@ -42,35 +42,6 @@ class Repacked:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """As git count-objects -v: ``loose`` objects, objects ``in_pack``, ``packs``, their bytes."""
-
-    loose: int
-    loose_bytes: int
-    in_pack: int
-    packs: int
-    pack_bytes: int
-
-
-def count_objects(repository: GitRepository) -> Counts:
-    """What is stored, without looking at any of it."""
-    packs = index_paths(_packs(repository))
-    in_pack = size = 0
-    for path in packs:
-        with PackIndex(path) as index:
-            in_pack += index.count
-        size += os.stat(path).st_size + os.stat(path[:-4] + ".pack").st_size
-    loose = list(_loose(repository))
-    return Counts(
-        len(loose),
-        sum(os.stat(path).st_blocks * 512 for _, path in loose),
-        in_pack,
-        len(packs),
-        size,
-    )
-
-
 def repack(repository: GitRepository, *, prune_before: int | None) -> Repacked:
     """Put every object that is reachable into one pack, and drop old ones that are not.
 

@@ -75,11 +75,6 @@ class PackWriter:
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def bytes_written(self) -> int:
-        """How long the pack is so far."""
-        return self._offset
-
     def add(self, binary_id: bytes, kind: int, data: bytes) -> int:
         """Append an object; returns its offset."""
         return self._append(binary_id, _entry_header(kind, len(data)) + self._deflate(data))

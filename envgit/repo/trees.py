@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -186,15 +185,3 @@ def read_node(reader: Reader, oid: TreeId) -> Node:
 def without_opaque(entry: Entry) -> Entry:
     """The entry as a root filesystem has it: opaque says something about a layer only."""
     return replace(entry, opaque=False) if entry.opaque else entry
-
-
-def walk_raw(reader: Reader, oid: str) -> Iterator[tuple[bytes, bool, bytes]]:
-    """(escaped path, is tree, 20-byte id) of everything beneath a tree, parents first."""
-    stack = [(b"", oid)]
-    while stack:
-        path, tree = stack.pop()
-        for name, (is_tree, binary_id) in parse_tree(reader.read(tree)[1]).items():
-            below = path + b"/" + name if path else name
-            yield below, is_tree, binary_id
-            if is_tree:
-                stack.append((below, binary_id.hex()))

@@ -25,11 +25,6 @@ _TIOCSPTLCK = 0x40045431  # ioctl_tty(2); asm-generic, which termios does not na
 _END_OF_FILE = b"\x04"  # VEOF of a fresh terminal: Ctrl-D
 
 
-def is_wanted(stdin: int = 0, stdout: int = 1) -> bool:
-    """Whether a run should have a terminal when the user did not say: both ends are one."""
-    return _is_terminal(stdin) and _is_terminal(stdout)
-
-
 def _is_terminal(fd: int) -> bool:
     try:
         return os.isatty(fd)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from envgit.layers.entry import is_name
 from envgit.repo.escape import escape
-from envgit.repo.maintenance import count_objects, repack, verify_objects
+from envgit.repo.maintenance import repack, verify_objects
 from envgit.repo.pack import BLOB, COMMIT, TREE, PackWriter, object_id
 from envgit.repo.repository import GitRepository
 from tests.interop.dags import ENVIRONMENT, git
@@ -179,7 +179,7 @@ def test_many_commits_leave_few_packs(tmp_path: Path) -> None:
         fresh.rootfs(tip).names()
     before = git(history.path, "rev-list", "--objects", "--all")
     result = repack(fresh, prune_before=None)
-    assert count_objects(fresh).packs == 1 and result.pruned == 0
+    assert result.pruned == 0
     assert fsck(history.path) == ""
     assert git(history.path, "rev-list", "--objects", "--all") == before
     [one] = (history.path / "objects/pack").glob("*.pack")

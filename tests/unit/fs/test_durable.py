@@ -52,15 +52,6 @@ def test_the_points_of_a_write_come_in_order(tmp_path: Path) -> None:
     assert reached == ["fs:file-written", "fs:file-synced", "fs:file-renamed"]
 
 
-def test_rename_noreplace_never_replaces(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(FileExistsError):
-        durable.rename_noreplace(str(tmp_path / "a"), str(tmp_path / "b"))
-    durable.rename_noreplace(str(tmp_path / "a"), str(tmp_path / "c"))
-    assert sorted(os.listdir(tmp_path)) == ["b", "c"]
-
-
 def test_a_filesystem_and_a_directory_can_be_synced(tmp_path: Path) -> None:
     durable.sync_filesystem(str(tmp_path))
     durable.sync_directory(str(tmp_path))

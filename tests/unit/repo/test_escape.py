@@ -12,9 +12,7 @@ from envgit.repo.escape import (
     DIRECTORY_ENTRY,
     EscapeError,
     escape,
-    escape_path,
     unescape,
-    unescape_path,
 )
 
 NAMES = st.one_of(
@@ -40,13 +38,6 @@ def test_nothing_else_is_read(name: bytes) -> None:
     except EscapeError:
         return
     assert escape(plain) == name
-
-
-@given(st.lists(NAMES, min_size=1, max_size=4))
-def test_paths(parts: list[bytes]) -> None:
-    path = b"/".join(parts)
-    assert escape_path(path) == b"/".join(escape(part) for part in parts)
-    assert unescape_path(escape_path(path)) == path
 
 
 @pytest.mark.parametrize(
