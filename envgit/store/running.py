@@ -22,6 +22,8 @@ from envgit.store.failures import explained
 _READ_TRIES = 5
 _READ_PAUSE = 0.002
 """A record that is being rewritten may be read half: look again a moment later."""
+_END_TRIES = 500
+"""A second: exiting takes milliseconds, and on a loaded machine tens of them."""
 
 
 class Running(NamedTuple):
@@ -135,11 +137,25 @@ def _examine(path: str) -> Running | None:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return _read(fd, path)
+        _wait_for_end(_read(fd, path).init_pid)
         with suppress(OSError):  # removed by another reader, or a read-only store: dead anyway
             os.unlink(path)
         return None
     finally:
         os.close(fd)
+
+
+def _wait_for_end(init_pid: int) -> None:
+    """Wait until the environment's first process is gone, with all that ran under it.
+
+    A process that is killed lets go of its files, and so of our lock, before the kernel kills the
+    rest of its pid namespace (do_exit in kernel/exit.c): for an instant there are still writers.
+    The wait is bounded, since the number may belong to another process by now.
+    """
+    for _ in range(_END_TRIES):
+        if init_pid <= 0 or not os.path.exists(f"/proc/{init_pid}"):
+            return
+        time.sleep(_READ_PAUSE)
 
 
 def _read(fd: int, path: str) -> Running:
