@@ -17,6 +17,7 @@ from envgit.porcelain.repository import Repository
 
 if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
+    from envgit.store.worktree import Worktree
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,15 @@ def _objects(repository: Repository, say: Progress) -> Iterator[Problem]:
 
 def _commits(repository: Repository, found: list[Problem]) -> list[CommitId]:
     """The environments that anything leads to, oldest first."""
+    git = repository.git
     try:
-        return list(reversed(repository.git.reachable_environments()))
+        head = git.head()
+        tips = {**git.refs("refs/heads/"), **git.refs("refs/tags/"), "HEAD": head.commit}
+        for ref, oid in tips.items():
+            if oid is not None and not git.git_commit(oid).rootfs:
+                severity = "error" if ref in ("HEAD", head.symbolic) else "warning"
+                found.append(Problem(severity, f"{ref}: commit {oid} holds no environment"))
+        return list(reversed(git.reachable_environments()))
     except EnvgitError as error:
         found.append(Problem("error", error.message))
         return []
@@ -159,20 +167,30 @@ def _operations(repository: Repository) -> Iterator[Problem]:
         yield Problem("error", error.message)
 
 
+def _usable(repository: Repository, worktree: Worktree) -> bool:
+    """Whether the worktree's state can be read and all that it names is there."""
+    try:
+        state = worktree.state()
+        worktree.store.require_changes(state.changes)
+        worktree.store.stack_paths(state.stack)
+        if state.base is not None:
+            repository.git.commit(state.base)
+    except EnvgitError:
+        return False
+    return True
+
+
 def repair(repository: Repository) -> bool:
     """Give the worktree a new state at HEAD when its own cannot be read; whether that was so.
 
     Nothing is deleted: what the lost state's change set held stays in the store until ``gc``.
     """
-    from envgit.store.worktree import State, StateError
+    from envgit.store.worktree import State
 
     worktree = repository.named_worktree()
     with worktree.lock(what="fsck --repair", on_wait=repository.waiting):
-        try:
-            worktree.state()
+        if _usable(repository, worktree):
             return False
-        except StateError:
-            pass
         empty = State(repository=repository.path, changes=repository.store.new_changes())
         head = repository.git.head().commit
         state = position.at_commit(repository, empty, head) if head is not None else empty

@@ -277,7 +277,7 @@ def _move(
     else:
         arrival = arrive(repository, writer, commit, keep=keep)
         carried = arrival.carried
-        parked = not carried and worktree.has_changes_quick()
+        parked = bool(arrival.before.changes and not carried and worktree.has_changes_quick())
     result = _result(repository, head, symbolic, commit)
     if arrival is None and not refs and (symbolic, commit) == (head.symbolic, head.commit):
         return replace(result, carried=carried)  # nothing moved: nothing for undo to take back

@@ -36,7 +36,8 @@ def is_dirty(repository: Repository, state: State) -> bool:
 
 def point(repository: Repository, state: State) -> WorktreePoint:
     """What undo needs to show this state again: its base, and its change set if it has any."""
-    if not is_dirty(repository, state):
+    gone = not repository.store.changes_exist(state.changes)  # somebody deleted them by hand
+    if gone or not is_dirty(repository, state):
         return WorktreePoint(state.base, None)
     return WorktreePoint(
         base=state.base,

@@ -202,7 +202,17 @@ def _run(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and _is_run(record) else None
+
+
+def _is_run(record: dict[str, Any]) -> bool:
+    numbers = (record.get(key) for key in ("exit_code", "started", "duration_ms"))
+    argv = record.get("argv")
+    return (
+        all(type(number) is int for number in numbers)
+        and isinstance(argv, list)
+        and all(isinstance(word, str) for word in argv)
+    )
 
 
 def _holds_more(upper: str, known: frozenset[str]) -> bool:
