@@ -177,7 +177,10 @@ def lose_layer(revision: str) -> Callable[[Lab], None]:
 
 
 def in_layer(revision: str, change: Callable[[Path], object]) -> Callable[[Lab], None]:
-    return lambda lab: change(layer(lab, revision)) and None
+    def do(lab: Lab) -> None:
+        change(layer(lab, revision))
+
+    return do
 
 
 def rewrite(path: Path) -> None:
@@ -185,6 +188,12 @@ def rewrite(path: Path) -> None:
     status = path.stat()
     path.write_bytes(b"x" * status.st_size)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def link_away(path: Path) -> None:
+    """Put a symlink out of the layer in the place of a directory."""
+    scenarios.remove(path)
+    path.symlink_to("/etc")
 
 
 def store_file(name: str, content: bytes) -> Callable[[Lab], None]:
@@ -273,9 +282,7 @@ DAMAGES = (
     Damage("a file too many", in_layer("v1", lambda top: put(top / "evil", b"")), "evil"),
     Damage(
         "a symlink for a directory",
-        in_layer(
-            "v1", lambda top: (scenarios.remove(top / "etc"), os.symlink("/etc", top / "etc"))
-        ),
+        in_layer("v1", lambda top: link_away(top / "etc")),
         "etc",
     ),
     Damage("a state of junk", lambda lab: put(state(lab), b"\xff{"), "/state"),

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from envgit.repo.packindex import MANY_PACKS
+from envgit.store.spans import TARGET
 from tests.support import builders, labs, probes
 from tests.support.labs import Lab
 
@@ -24,7 +26,9 @@ class Scenario:
 
     ``prepare`` are command lines run first; ``clean`` says that there are no uncommitted changes;
     ``runs`` that an environment in which commands can run is needed. ``between`` are the command
-    lines that lead to what may be seen on the way.
+    lines that lead to what may be seen on the way. ``fill`` names what there is as much of as may
+    be before upkeep is due: ``layers`` or ``packs``. ``writes`` are paths that the command writes
+    while it goes on, as a program would: they may be in any state when it is killed.
     """
 
     name: str
@@ -33,6 +37,8 @@ class Scenario:
     clean: bool = False
     runs: bool = False
     between: tuple[tuple[str, ...], ...] = ()
+    fill: str = ""
+    writes: tuple[bytes, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -45,12 +51,16 @@ def _scenario(
     clean: bool = False,
     runs: bool = False,
     between: Sequence[str] = (),
+    fill: str = "",
+    writes: tuple[bytes, ...] = (),
 ) -> Scenario:
     words, *before = (tuple(line.split(" ")) for line in (command, *prepare))
     on_the_way = tuple(tuple(line.split(" ")) for line in between)
     name = name or command.replace(" ", "_")
-    return Scenario(name, words, tuple(before), clean, runs, on_the_way)
+    return Scenario(name, words, tuple(before), clean, runs, on_the_way, fill, writes)
 
+
+_BY_SCRIPT = (b"etc/ran", b"bin/tool")
 
 SCENARIOS = (
     _scenario("commit -m new"),
@@ -88,13 +98,16 @@ SCENARIOS = (
     _scenario("gc --expire=now", "rollback", "tag -d v1"),
     _scenario("config core.editor nano"),
     _scenario("fsck --repair", name="repair"),
-    _scenario("run -m ran -- /bin/script", name="run_and_commit", runs=True),
+    _scenario("commit -m new", name="commit_and_merge_layers", fill="layers"),
+    _scenario("commit -m new", name="commit_and_merge_packs", fill="packs"),
+    _scenario("branch -D exp", "gc", name="delete_a_packed_branch"),
+    _scenario("cp /proc/version :/etc/copied", name="cp", writes=(b"etc/copied",)),
+    _scenario("run -m ran -- /bin/script", name="run_and_commit", runs=True, writes=_BY_SCRIPT),
     _scenario("run --rm -- /bin/script", name="run_aside", runs=True),
 )
 
 
-# What `run` scenarios have besides, so that the sandbox need not make mount points; and the paths
-# that their command writes while it runs, which may be in any state if it is killed.
+# What `run` scenarios have besides, so that the sandbox need not make mount points.
 _RUNNABLE: builders.Tree = {
     "bin": {
         "tool": "#!/bin/sh\n",
@@ -108,7 +121,6 @@ _RUNNABLE: builders.Tree = {
     },
     **dict.fromkeys(("dev", "proc", "sys")),
 }
-WRITTEN_BY_RUN = (b"etc/ran", b"bin/tool")
 
 
 def build(top: Path, *, busybox: bool = False) -> Lab:
@@ -155,12 +167,26 @@ def dirty(root: str) -> None:
 
 def prepare(lab: Lab, scenario: Scenario) -> None:
     """Bring a new lab to where ``scenario`` starts."""
+    _fill(lab, scenario.fill)
     if not scenario.clean:
         edit(lab, dirty)
     call(lab, *scenario.prepare)
     if scenario.name == "repair":
         worktree = lab.open().worktree
         Path(worktree.path, "state").write_text("{ not a state")
+
+
+def _fill(lab: Lab, what: str) -> None:
+    """Commit until one more layer, or one more pack, makes upkeep due."""
+    number = 0
+    while what == "layers" and len(lab.open().worktree.state().stack) < TARGET:
+        number += 1
+        edit(lab, lambda root, number=number: _write(f"{root}/usr/lib/{number % 5}", str(number)))  # type: ignore[misc]
+        call(lab, ("commit", "-q", "-m", f"filling {number}"))
+    packs = lab.project / ".envgit/objects/pack"
+    while what == "packs" and len(list(packs.glob("*.idx"))) < MANY_PACKS - 1:
+        number += 1
+        call(lab, ("tag", f"filling{number}"))
 
 
 def edit(lab: Lab, function: Callable[[str], object]) -> None:
