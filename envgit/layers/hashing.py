@@ -128,7 +128,7 @@ class Hasher:
                 self._room.release()
 
     def _hash(self, fd: int, st: os.stat_result, node: Node, buffer: memoryview) -> None:
-        st, sha256, steady = _hash_file(fd, st, buffer)
+        st, sha256, steady = self._hash_file(fd, st, buffer)
         mtime = st.st_mtime_ns // 1_000_000_000
         node.entry = replace(node.entry, sha256=sha256, size=st.st_size, mtime=mtime)
         if steady:
@@ -136,22 +136,27 @@ class Hasher:
         with self._lock:
             self._done += st.st_size
 
+    def _hash_file(
+        self, fd: int, st: os.stat_result, buffer: memoryview
+    ) -> tuple[os.stat_result, str, bool]:
+        """Hash a file, again if it was written to meanwhile: its status, hash, whether it is so.
 
-def _hash_file(fd: int, st: os.stat_result, buffer: memoryview) -> tuple[os.stat_result, str, bool]:
-    """Hash a whole file, again if it was written to meanwhile: its status, hash, whether it is so.
-
-    A program that never stops writing must not keep `status` from answering, so that the last
-    attempt stands for some moment; a commit is made while such programs are frozen.
-    """
-    for _ in range(_ATTEMPTS):
-        os.lseek(fd, 0, os.SEEK_SET)
-        digest = hashlib.sha256()
-        left = st.st_size
-        while left and (count := os.readv(fd, [buffer[: min(left, _CHUNK)]])):
-            digest.update(buffer[:count])
-            left -= count
-        before, st = st, os.fstat(fd)
-        same = (st.st_size, st.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-        if same and not left:
-            return st, digest.hexdigest(), True
-    return before, digest.hexdigest(), False
+        A program that never stops writing must not keep `status` from answering, so that the last
+        attempt stands for some moment; a commit is made while such programs are frozen. Once
+        another file has failed, or the user pressed Ctrl-C, nobody waits for the hash: a sparse
+        file of a terabyte would keep the terminal for a quarter of an hour.
+        """
+        for _ in range(_ATTEMPTS):
+            os.lseek(fd, 0, os.SEEK_SET)
+            digest = hashlib.sha256()
+            left = st.st_size
+            while left and (count := os.readv(fd, [buffer[: min(left, _CHUNK)]])):
+                digest.update(buffer[:count])
+                left -= count
+                if self._error is not None:
+                    raise self._error
+            before, st = st, os.fstat(fd)
+            same = (st.st_size, st.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+            if same and not left:
+                return st, digest.hexdigest(), True
+        return before, digest.hexdigest(), False

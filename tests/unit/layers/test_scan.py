@@ -14,7 +14,7 @@ import pytest
 
 from envgit.layers import hashing
 from envgit.layers import scan as scanning
-from envgit.layers.entry import Entry, Kind, walk
+from envgit.layers.entry import Entry, Kind, Node, walk
 from envgit.layers.scan import ScanError, scan
 from tests.support import hardcases
 
@@ -159,6 +159,19 @@ def test_a_tree_that_changes_all_the_time_can_still_be_scanned(tmp_path: Path) -
     finally:
         stop.set()
         thread.join()
+
+
+def test_an_interrupted_scan_does_not_wait_for_a_huge_file(tmp_path: Path) -> None:
+    with open(tmp_path / "huge", "wb") as huge:
+        huge.truncate(1 << 40)
+    with open(tmp_path / "huge", "rb") as huge:
+        status = os.fstat(huge.fileno())
+        with (
+            pytest.raises(KeyboardInterrupt),
+            hashing.Hasher(threads=1, cache=None) as hasher,
+        ):
+            hasher.later(os.dup(huge.fileno()), status, Node(Entry(Kind.FILE)))
+            raise KeyboardInterrupt
 
 
 def test_pointers_stay_the_same_for_ever() -> None:
