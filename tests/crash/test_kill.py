@@ -79,7 +79,7 @@ def test_at_each_step(
     lab = place.lab
     names, allowed = _outcomes(place, scenario)
     assert names, "no step was reached"
-    for number in _chosen(names, effort(4, len(names))):
+    for number in _chosen(names, effort(3, len(names)), scenario.name):
         place.restore()
         answer = lab.call(scenario.args, _killer(number))
         # gc takes a step more or less with the time it is, so the last may not be reached.
@@ -105,7 +105,7 @@ def test_in_the_recovery(shelf: Callable[[Scenario], Shelf], effort: Effort) -> 
 
 def test_at_random_instants(shelf: Callable[[Scenario], Shelf], effort: Effort) -> None:
     dice = random.Random(20240101)
-    wanted = effort(24, 320)
+    wanted = effort(16, 320)
     chosen = [SCENARIOS[number % len(SCENARIOS)] for number in range(wanted)]
     tally: dict[str, int] = {}
     for scenario in sorted(set(chosen), key=lambda each: each.name):
@@ -151,7 +151,7 @@ def test_init(source: str, place: Path, effort: Effort, fixed_clock: int) -> Non
     lab.project.mkdir(parents=True)
     names = _record(lab, args)
     expected = lab.sight()
-    for number in _chosen(names, effort(12, len(names))):
+    for number in _chosen(names, effort(8, len(names)), source):
         for path in (lab.project, lab.top / "store"):
             subprocess.run(["rm", "-rf", str(path)], check=True)
         lab.project.mkdir()
@@ -212,12 +212,9 @@ def _killer(number: int) -> Callable[[str], None]:
     return hook
 
 
-def _chosen(names: list[str], count: int) -> list[int]:
-    """``count`` steps spread over all of them, always with the first and the last."""
-    last = len(names) - 1
-    if count > last:
-        return list(range(len(names)))
-    return sorted({round(index * last / (count - 1)) for index in range(count)})
+def _chosen(names: list[str], count: int, seed: str) -> list[int]:
+    """``count`` of the steps, always the same ones for one ``seed``."""
+    return sorted(random.Random(seed).sample(range(len(names)), min(count, len(names))))
 
 
 def _kill_after(lab: Lab, scenario: Scenario, delay: float) -> str:

@@ -327,7 +327,9 @@ def test_every_verb_copes(damage: Damage, lab: Lab, effort: Callable[[int, int],
     damage.do(lab)
     named = lab.call(damage.by.split())
     assert re.search(damage.named, named.said), named
-    for verb in VERBS[:: effort(2, 1)]:
+    # Another part of the verbs for each damage.
+    step = effort(4, 1)
+    for verb in VERBS[DAMAGES.index(damage) % step :: step]:
         answer = lab.call(verb.split())  # which fails for a traceback
         if answer.status > 0 and not verb.startswith(("run", "fsck", "config")):
             assert answer.status in (1, 128, 129), (verb, answer)
@@ -459,7 +461,6 @@ def refuse(place: Path, source: str, named: str) -> None:
     "command",
     [
         "show HEAD:../../etc/passwd",
-        "show HEAD:/etc/passwd\0",
         "show HEAD:",
         "restore ../../etc/passwd",
         "restore /../../etc/passwd",
@@ -498,10 +499,7 @@ def refuse(place: Path, source: str, named: str) -> None:
 )
 def test_bad_arguments(command: str, lab: Lab) -> None:
     before = lab.sight()
-    words = command.split(" ")
-    if any("\0" in word for word in words):
-        pytest.skip("no argument can hold a NUL")
-    answer = lab.call(words)
+    answer = lab.call(command.split(" "))
     assert answer.status in (0, 1, 128, 129), answer
     assert "root:x:0:0:root:/root:/bin/bash" not in answer.said
     if answer.status == 0:
