@@ -184,3 +184,30 @@ def _look(lab: Lab, scenario: Scenario) -> Sight:
     for path in scenario.writes:
         sight.files.pop(path, None)
     return sight
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("call", ["fsync", "syncfs", "rename", "write", "unlink", "mkdir"])
+def test_a_disk_that_fails(
+    call: str, shelf: Callable[[Scenario], Shelf], effort: Effort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EIO of any call on the way: said, and the old state or the new one is there."""
+    scenario = SCENARIOS[0]
+    place = shelf(scenario)
+    lab = place.lab
+    allowed = _outcomes(place, scenario)
+    monkeypatch.setenv("ENVGIT_STORE", lab.environ["ENVGIT_STORE"])
+    for when in range(1, effort(3, 14) + 1):
+        place.restore()
+        inject = f"{call}:error=EIO:when={when}"
+        done = faults.failing_call(inject, scenario.args, lab.project)
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said and "has a bug" not in said, (inject, said)
+        if done.returncode == 0:
+            # Nothing failed, or nothing that matters (a cache that could not be written).
+            assert lab.sight() == allowed["new"], (inject, said)
+            continue
+        assert done.returncode in (1, 128), (inject, said)
+        assert "Input/output error" in said, (inject, said)
+        assert lab.sight() in allowed.values(), (inject, said)
+        lab.fsck()
