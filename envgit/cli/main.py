@@ -81,7 +81,8 @@ def _fail(app: App, error: BaseException) -> int:
     status = errors.report(error, environ=app.environ, stderr=app.stderr)
     if app.failure_status is not None and status in (1, 128):
         return app.failure_status
-    return status
+    # 125 tells the command's own status from ours: only run and shell need that, not cp or mount.
+    return 128 if app.failure_status is None and status == 125 else status
 
 
 def _forget_unwritten() -> None:
