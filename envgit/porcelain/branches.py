@@ -11,11 +11,8 @@ from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
-from envgit.repo.refnames import check_branch, check_tag
+from envgit.repo.refnames import HEADS, TAGS, check_branch, check_tag
 from envgit.repo.refs import HeadUpdate, RefUpdate
-
-HEADS = "refs/heads/"
-TAGS = "refs/tags/"
 
 
 class NotMerged(Refused):

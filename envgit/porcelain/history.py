@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, TreeId
 from envgit.porcelain.repository import Repository
+from envgit.repo.revisions import dwim
 from envgit.repo.traversal import Point, Rules, Step, Traversal
 
 if TYPE_CHECKING:
@@ -227,13 +228,7 @@ def moment(text: str, now: int | None = None) -> int:
 
 def full_name(repository: Repository, ref: str) -> str:
     """The full name of a ref given in short, as git searches for it; the name itself if none."""
-    if ref in ("@", "HEAD"):
-        return "HEAD"
-    for pattern in ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}"):
-        name = pattern.format(ref)
-        if name.startswith("refs/") and repository.git.ref(name) is not None:
-            return name
-    return ref
+    return "HEAD" if ref == "@" else dwim(repository.git, ref) or ref
 
 
 class _Log:

@@ -23,14 +23,13 @@ from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
-from envgit.repo.refnames import check_branch
+from envgit.repo.refnames import HEADS, SYMBOLIC, check_branch
 from envgit.repo.refs import HeadUpdate, RefUpdate
+from envgit.repo.revisions import previous_branch
 
 if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
     from envgit.repo.refs import Head
-
-HEADS = "refs/heads/"
 
 
 class InvalidReference(EnvgitError):
@@ -221,7 +220,7 @@ def _destination(
         if detach:
             return None, head.commit
         raise UsageError("missing branch or commit argument")
-    name = _previous(repository) if target == "-" else target
+    name = previous_branch(git, 1) if target == "-" else target
     if name is None:
         raise InvalidReference(f"invalid reference: {target}")
     branch = git.ref(HEADS + name)
@@ -239,15 +238,6 @@ def _destination(
             hint="If you want to detach HEAD at the commit, try again with the --detach option.",
         )
     return None, commit
-
-
-def _previous(repository: Repository) -> str | None:
-    """The branch or commit that the last checkout left (git's ``@{-1}``)."""
-    for entry in repository.git.reflog("HEAD"):
-        words = entry.message.split(" ")
-        if words[:3] == ["checkout:", "moving", "from"] and len(words) > 5:
-            return words[3]
-    return None
 
 
 def _move(
@@ -317,7 +307,7 @@ def _branch_update(head: Head, commit: CommitId, reason: str) -> list[RefUpdate]
 def _head_update(
     head: Head, symbolic: str | None, commit: CommitId | None, reason: str
 ) -> HeadUpdate:
-    new = f"ref: {symbolic}" if symbolic else commit
+    new = SYMBOLIC + symbolic if symbolic else commit
     assert new is not None  # a HEAD that is on no branch is at a commit
     return HeadUpdate(head.value, new, reason)
 

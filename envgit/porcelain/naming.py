@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The refs that name each commit, for the decorations of the log."""
+"""What names mean and what things are called: refs, commits, and the content of paths."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from envgit.layers.entry import Entry, Kind
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain.repository import Repository
-from envgit.repo.revisions import NoSuchPath, dwim, previous_branch, resolve_object, split_path
+from envgit.repo.refnames import HEADS, REMOTES, TAGS
+from envgit.repo.refnames import shorten as shorten
+from envgit.repo.revisions import (
+    NoSuchPath,
+    dwim,
+    previous_branch,
+    public_refs,
+    resolve_object,
+    split_path,
+)
 
 
 class NotACommit(EnvgitError):
     """A name that leads to no commit, in the words of merge-base."""
 
 
-INTERNAL = "refs/envgit/"
-"""Refs that envgit keeps for itself."""
-KINDS = {
-    "refs/heads/": "branch",
-    "refs/remotes/": "remotebranch",
-    "refs/tags/": "tag",
-    "refs/stash": "stash",
-}
+KINDS = {HEADS: "branch", REMOTES: "remotebranch", TAGS: "tag", "refs/stash": "stash"}
+"""How the refs beneath a prefix are coloured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,9 @@ class Name:
         return shorten(self.ref)
 
 
-def shorten(ref: str) -> str:
-    """A ref's name as people write it."""
-    for prefix in ("refs/heads/", "refs/remotes/", "refs/tags/"):
-        if ref.startswith(prefix):
-            return ref[len(prefix) :]
-    return ref
-
-
 def refs_of(repository: Repository, group: str) -> dict[str, str]:
     """The refs (full name -> object id) of ``all``, ``branches``, ``tags`` or ``remotes``."""
-    prefix = {"branches": "refs/heads/", "remotes": "refs/remotes/", "tags": "refs/tags/"}
-    found = repository.git.refs(prefix.get(group, "refs/"))
-    return {name: oid for name, oid in found.items() if not name.startswith(INTERNAL)}
+    return public_refs(repository.git, group)
 
 
 def full_ref(repository: Repository, name: str) -> str | None:

@@ -23,6 +23,7 @@ from envgit.fs import crashpoint, durable
 from envgit.layers.ids import ChangesId, CommitId, LayerId, OperationId
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import Operation, WorktreePoint
+from envgit.repo.refnames import INTERNAL, SYMBOLIC
 from envgit.repo.refs import HeadUpdate, RefMoved, RefUpdate
 from envgit.store.journal import Record
 
@@ -141,10 +142,10 @@ def _standing_update(repository: Repository, publication: Publication) -> list[R
     operation that made it, and a plain ``git gc``.
     """
     git = repository.git
-    name = f"refs/envgit/worktrees/{repository.worktree.id}"
+    name = f"{INTERNAL}worktrees/{repository.worktree.id}"
     base = (publication.state or repository.worktree.state()).base
     head = publication.head.new if publication.head else git.head().value
-    branch = head.removeprefix("ref: ")
+    branch = head.removeprefix(SYMBOLIC)
     if branch == head:
         commit: str | None = head
     else:

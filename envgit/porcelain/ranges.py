@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from envgit.errors import EnvgitError, UsageError
 from envgit.layers.ids import CommitId
 from envgit.porcelain.repository import Repository
-from envgit.repo.revisions import Selection, select, tips
+from envgit.repo.revisions import (
+    GROUPS,
+    Selection,
+    commits_of,
+    public_refs,
+    select,
+    tips,
+)
+from envgit.repo.revisions import split_range as split_range
 
 
 class TooManySides(UsageError):
@@ -22,16 +30,6 @@ class TooManySides(UsageError):
 
 class NoMergeBase(EnvgitError):
     """Two commits without a common ancestor."""
-
-
-GROUPS = {
-    "--branches": "refs/heads/",
-    "--tags": "refs/tags/",
-    "--remotes": "refs/remotes/",
-    "--glob": "refs/",
-}
-INTERNAL = "refs/envgit/"
-"""Refs that envgit keeps for itself: ``--all`` leaves them out."""
 
 
 def tips_of(repository: Repository, revisions: Sequence[str]) -> Selection:
@@ -50,37 +48,18 @@ def tips_of(repository: Repository, revisions: Sequence[str]) -> Selection:
 def _group(repository: Repository, argument: str) -> list[CommitId]:
     """The commits of ``--all``, ``--branches[=pattern]`` and their like."""
     git = repository.git
-    option, _, pattern = argument.partition("=")
-    if not pattern and option[2:] in ("all", "branches", "tags", "remotes"):
-        return tips(git, option[2:])
-    prefix = GROUPS.get(option)
-    if prefix is None:
+    option, _, pattern = argument.removeprefix("--").partition("=")
+    if not pattern and option in GROUPS:
+        return tips(git, option)
+    group = "all" if option == "glob" else option
+    if not pattern or group not in GROUPS or option == "all":
         raise EnvgitError(f"unrecognized argument: {argument}")
-    return [
-        git.peel(oid)
-        for name, oid in git.refs(prefix).items()
-        if _fits(name, prefix, pattern) and git.read(oid)[0] in ("commit", "tag")
-    ]
-
-
-def _fits(name: str, prefix: str, pattern: str) -> bool:
-    """As git: a pattern without a wildcard stands for all beneath it."""
-    if name.startswith(INTERNAL):
-        return False
-    pattern = pattern if pattern.startswith("refs/") else prefix + pattern
+    pattern = pattern if pattern.startswith("refs/") else GROUPS[group] + pattern
+    # As git: a pattern without a wildcard stands for all beneath it.
     if not any(char in pattern for char in "*?["):
         pattern = pattern.rstrip("/") + "/*"
-    return fnmatch.fnmatchcase(name, pattern)
-
-
-def split_range(argument: str) -> tuple[str, str, bool] | None:
-    """(left, right, symmetric) of ``A..B`` or ``A...B``, HEAD for a missing side; else None."""
-    symmetric = "..." in argument
-    left, dots, right = argument.partition("..." if symmetric else "..")
-    # ``..`` alone is the parent directory, and dots after a colon belong to a path.
-    if not dots or argument in ("..", "...") or ":" in left:
-        return None
-    return left or "HEAD", right or "HEAD", symmetric
+    found = public_refs(git, group).items()
+    return commits_of(git, (oid for name, oid in found if fnmatch.fnmatchcase(name, pattern)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.scan import Skipped
 from envgit.porcelain import snapshot
-from envgit.porcelain.naming import shorten
 from envgit.porcelain.repository import Repository
+from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 from envgit.store.worktree import current_boot
 
 _CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
@@ -165,10 +165,8 @@ def detached(repository: Repository, commit: CommitId | None) -> str:
             continue
         name = found[1]
         full = next(
-            (f"{prefix}{name}" for prefix in ("refs/tags/", "refs/heads/", "refs/remotes/")
-             if git.ref(f"{prefix}{name}")),
-            None,
-        )  # fmt: skip
+            (prefix + name for prefix in (TAGS, HEADS, REMOTES) if git.ref(prefix + name)), None
+        )
         shown = shorten(full) if full else git.abbrev(entry.new)
         return f"{'at' if entry.new == commit else 'from'} {shown}"
     return f"at {git.abbrev(commit)}" if commit is not None else ""

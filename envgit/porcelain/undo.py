@@ -26,6 +26,7 @@ from envgit.repo.operations import (
     restore_tags,
     undo_target,
 )
+from envgit.repo.refnames import SYMBOLIC
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _with_config(
 ) -> State | None:
     """The state with the run configuration of the commit that HEAD will be at, if that differs."""
     git = repository.git
-    name = head.removeprefix("ref: ")
+    name = head.removeprefix(SYMBOLIC)
     commit = head if name == head else refs.get(name, git.ref(name))
     config = dict(git.metadata(commit).config) if commit else state.config
     return state._replace(config=config) if config != state.config else None

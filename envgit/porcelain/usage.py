@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from envgit.layers.ids import CommitId, LayerId
 from envgit.porcelain.repository import Repository
+from envgit.repo.revisions import tips
 from envgit.store.usage import Meter, Usage
 
 
@@ -44,7 +45,7 @@ def usage(repository: Repository, revision: str = "HEAD") -> DiskUsage:
     """Measure the chain of ``revision`` and the rest."""
     git, store = repository.git, repository.store
     users: dict[LayerId, int] = {}
-    for oid in git.walk(sorted(set(git.refs("refs/heads/").values()) | _tags(repository))):
+    for oid in git.walk(sorted({*tips(git, "branches"), *tips(git, "tags")})):
         layer = git.commit(oid).layer
         users[layer] = users.get(layer, 0) + 1
     meter = Meter()
@@ -58,11 +59,6 @@ def usage(repository: Repository, revision: str = "HEAD") -> DiskUsage:
         layers.append(LayerUsage(commit, found.layer, subject, cost, alone))
         commit = found.parents[0] if found.parents else None
     return _whole(repository, layers)
-
-
-def _tags(repository: Repository) -> set[str]:
-    git = repository.git
-    return {git.peel(oid) for oid in git.refs("refs/tags/").values()}
 
 
 def _whole(repository: Repository, layers: list[LayerUsage]) -> DiskUsage:

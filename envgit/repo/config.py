@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from envgit.config_syntax import Item, SettingsError, parse
 from envgit.fs import durable
+from envgit.repo.refnames import HEADS, REMOTES
 
 _LOCK_SECONDS = 1.0
 _HEADER = re.compile(r'[ \t]*\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:[^"\\\n]|\\.)*)")?\][ \t]*')
@@ -108,7 +109,7 @@ def upstream(repository: str, branch: str) -> str | None:
         return None
     if remote == ".":
         return merge
-    return f"refs/remotes/{remote}/{merge.removeprefix('refs/heads/')}"
+    return f"{REMOTES}{remote}/{merge.removeprefix(HEADS)}"
 
 
 def _edit(

@@ -19,6 +19,7 @@ from envgit.errors import EnvgitError
 from envgit.layers.ids import ChangesId, CommitId, OperationId
 from envgit.repo.commits import encode_commit, parse_commit
 from envgit.repo.metadata import canonical_json
+from envgit.repo.refnames import INTERNAL, SYMBOLIC
 from envgit.repo.refs import RefUpdate
 from envgit.repo.signature import Signature
 from envgit.repo.trees import RawTree, parse_tree
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
     from envgit.repo.repository import GitRepository
 
-REF = "refs/envgit/operations"
+REF = f"{INTERNAL}operations"
 FORMAT = 1
 _RECORD = b"operation.json"
 _TAGS = b"tags"
-_SYMBOLIC = "ref: "
 _NEW = OperationId("")
 
 RefChange = tuple[str, str | None, str | None]
@@ -162,7 +162,7 @@ class Operation:
         for _, old, new in self.refs:
             found += [new, old]
         if self.head is not None:
-            found += [value for value in self.head if not value.startswith(_SYMBOLIC)]
+            found += [value for value in self.head if not value.startswith(SYMBOLIC)]
         for point in (self.after, self.before):
             found.append(point.base if point is not None else None)
         found.append(self.sealed[1] if self.sealed is not None else None)

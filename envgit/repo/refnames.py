@@ -7,6 +7,14 @@ import re
 
 from envgit.errors import EnvgitError
 
+HEADS = "refs/heads/"
+TAGS = "refs/tags/"
+REMOTES = "refs/remotes/"
+INTERNAL = "refs/envgit/"
+"""Refs that envgit keeps for itself: no part of the user's history, and in no ``--all``."""
+SYMBOLIC = "ref: "
+"""What a ref that leads to another one, such as HEAD, begins with."""
+
 # gitrevisions(7), "<refname>": in this order.
 LOOKUP_RULES = (
     "{}",
@@ -43,21 +51,21 @@ def is_storable(name: str) -> bool:
 
 def check_branch(name: str) -> str:
     """The full name of a branch; raises BadRefName, worded as git's."""
-    if name.startswith("-") or name == "HEAD" or not is_ref_name(f"refs/heads/{name}"):
+    if name.startswith("-") or name == "HEAD" or not is_ref_name(HEADS + name):
         raise BadRefName(f"'{name}' is not a valid branch name")
-    return f"refs/heads/{name}"
+    return HEADS + name
 
 
 def check_tag(name: str) -> str:
     """The full name of a tag; raises BadRefName, worded as git's."""
-    if name.startswith("-") or name == "HEAD" or not is_ref_name(f"refs/tags/{name}"):
+    if name.startswith("-") or name == "HEAD" or not is_ref_name(TAGS + name):
         raise BadRefName(f"'{name}' is not a valid tag name.")
-    return f"refs/tags/{name}"
+    return TAGS + name
 
 
 def shorten(name: str) -> str:
     """A full name as people write it: without ``refs/heads/`` and its like."""
-    for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):
+    for prefix in (HEADS, TAGS, REMOTES):
         if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name.removeprefix("refs/")
+            return name.removeprefix(prefix)
+    return name

@@ -25,11 +25,10 @@ from envgit.fs import crashpoint, durable
 from envgit.layers.ids import CommitId
 from envgit.repo import reflog
 from envgit.repo.reflog import ZERO, ReflogEntry
-from envgit.repo.refnames import BadRefName, is_storable
+from envgit.repo.refnames import HEADS, REMOTES, SYMBOLIC, BadRefName, is_storable
 from envgit.repo.signature import Signature
 
 _OID = re.compile(r"\A[0-9a-f]{40}\Z")
-_SYMBOLIC = "ref: "
 _MAX_SYMBOLIC = 5  # git's SYMREF_MAXDEPTH
 _LOCK_SECONDS = 1.0  # git's core.filesRefLockTimeout is 0.1 s; on a busy machine that is little
 
@@ -61,12 +60,12 @@ class Head:
     @property
     def branch(self) -> str | None:
         """The short name of the branch, None when detached."""
-        return self.symbolic.removeprefix("refs/heads/") if self.symbolic else None
+        return self.symbolic.removeprefix(HEADS) if self.symbolic else None
 
     @property
     def value(self) -> str:
         """As HeadUpdate has it: ``ref: refs/heads/x`` or an id."""
-        return f"{_SYMBOLIC}{self.symbolic}" if self.symbolic else self.commit or ZERO
+        return f"{SYMBOLIC}{self.symbolic}" if self.symbolic else self.commit or ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Refs:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return self._packed_refs().get(name)
         if text.startswith("ref:"):
-            return _SYMBOLIC + text[4:].strip()
+            return SYMBOLIC + text[4:].strip()
         if not _OID.match(text[:40]):
             raise CorruptRef(f"bad ref {name}: '{text[:60]}' is not an object id")
         return text[:40]
@@ -118,9 +117,9 @@ class Refs:
         """The object id a ref leads to, through symbolic refs; None when there is none."""
         for _ in range(_MAX_SYMBOLIC):
             value = self.raw(name)
-            if value is None or not value.startswith(_SYMBOLIC):
+            if value is None or not value.startswith(SYMBOLIC):
                 return value
-            name = value[len(_SYMBOLIC) :]
+            name = value[len(SYMBOLIC) :]
         raise CorruptRef(f"too many levels of symbolic refs at {name}")
 
     def head(self) -> Head:
@@ -128,8 +127,8 @@ class Refs:
         value = self.raw("HEAD")
         if value is None:
             raise CorruptRef("HEAD is missing")
-        if value.startswith(_SYMBOLIC):
-            name = value[len(_SYMBOLIC) :]
+        if value.startswith(SYMBOLIC):
+            name = value[len(SYMBOLIC) :]
             commit = self.resolve(name)
             return Head(name, None if commit is None else CommitId(commit))
         return Head(None, CommitId(value))
@@ -221,7 +220,7 @@ class Refs:
                 return  # done already, and the logs are written before the ref is
             if update.old != update.new and _has_reflog(update.name):
                 entry = ReflogEntry(update.old or ZERO, update.new or ZERO, who, update.message)
-                if self.raw("HEAD") == _SYMBOLIC + update.name:
+                if self.raw("HEAD") == SYMBOLIC + update.name:
                     reflog.append(self._path, "HEAD", entry)
                 if update.new is not None:
                     reflog.append(self._path, update.name, entry)
@@ -247,9 +246,9 @@ class Refs:
                 self._write(lock, "HEAD", head.new)
 
     def _head_id(self, value: str, moved: dict[str, str | None]) -> str:
-        if not value.startswith(_SYMBOLIC):
+        if not value.startswith(SYMBOLIC):
             return value
-        name = value[len(_SYMBOLIC) :]
+        name = value[len(SYMBOLIC) :]
         return (moved[name] if name in moved else self.resolve(name)) or ZERO
 
     def _write(self, lock: str, name: str, value: str) -> None:
@@ -292,7 +291,7 @@ class Refs:
             loose = [
                 (name, value)
                 for name in self._loose("refs/")
-                if (value := self.raw(name)) is not None and not value.startswith(_SYMBOLIC)
+                if (value := self.raw(name)) is not None and not value.startswith(SYMBOLIC)
             ]
             packed = self._packed_refs() | dict(loose)
             self._write_packed(packed)
@@ -377,7 +376,7 @@ class Refs:
 
 def _has_reflog(name: str) -> bool:
     """git's core.logAllRefUpdates=true: branches, remotes and notes, not tags or our operations."""
-    return name.startswith(("refs/heads/", "refs/remotes/", "refs/notes/"))
+    return name.startswith((HEADS, REMOTES, "refs/notes/"))
 
 
 def _moved(name: str, expected: str | None, found: str | None) -> RefMoved:

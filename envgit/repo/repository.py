@@ -30,6 +30,7 @@ from envgit.repo.commits import (
 )
 from envgit.repo.metadata import FILE_NAME, Metadata
 from envgit.repo.reflog import ReflogEntry
+from envgit.repo.refnames import HEADS, SYMBOLIC
 from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
 from envgit.repo.traversal import Point
@@ -71,7 +72,7 @@ class GitRepository:
             "\tlogAllRefUpdates = true\n"
         )
         durable.write_file(os.path.join(path, "config"), config.encode())
-        head = f"ref: refs/heads/{initial_branch}\n"
+        head = f"{SYMBOLIC}{HEADS}{initial_branch}\n"
         # Last, for a folder without HEAD is no repository to anybody.
         durable.write_file(os.path.join(path, "HEAD"), head.encode())
         return cls(path)

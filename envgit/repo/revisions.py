@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
 from envgit.repo.commits import ObjectMissing
 from envgit.repo.libgit2 import native
 from envgit.repo.reflog import ZERO
-from envgit.repo.refnames import LOOKUP_RULES, shorten
+from envgit.repo.refnames import HEADS, INTERNAL, LOOKUP_RULES, REMOTES, TAGS, shorten
 
 if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
@@ -28,8 +28,9 @@ _HEX = re.compile(r"\A[0-9a-fA-F]{4,40}\Z")
 _STEP = re.compile(r"\^\{[^}]*\}|[\^~][0-9]*")
 _DESCRIBED = re.compile(r"\A.+-[0-9]+-g([0-9a-f]{4,40})\Z")
 _CHECKOUT = re.compile(r"\Acheckout: moving from (\S+) to ")
-_PRIVATE = "refs/envgit/"
-"""Refs that ``--all`` leaves out: they belong to envgit, not to the user's history."""
+
+GROUPS = {"all": "refs/", "branches": HEADS, "tags": TAGS, "remotes": REMOTES}
+"""What ``--all``, ``--branches`` and so on stand for."""
 
 
 class UnknownRevision(EnvgitError):
@@ -39,7 +40,7 @@ class UnknownRevision(EnvgitError):
         super().__init__(
             f"ambiguous argument '{spec}': unknown revision or path not in the working tree.\n"
             "Use '--' to separate paths from revisions, like this:\n"
-            "'git <command> [<revision>...] -- [<file>...]'".replace("git <", "envgit <")
+            "'envgit <command> [<revision>...] -- [<file>...]'"
         )
         self.spec = spec
 
@@ -70,13 +71,12 @@ class Selection:
     right: tuple[CommitId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """``A..B`` (dots 2) or ``A...B`` (dots 3), each side resolved; a side left out is HEAD."""
+class Range(NamedTuple):
+    """``A..B``, or ``A...B`` (``symmetric``), both sides resolved."""
 
     left: CommitId
     right: CommitId
-    dots: int
+    symmetric: bool
 
 
 def resolve(repository: GitRepository, spec: str) -> CommitId:
@@ -117,15 +117,35 @@ def split_path(spec: str) -> tuple[str, str] | None:
     return None
 
 
-def parse_range(repository: GitRepository, spec: str) -> Range | None:
-    """``A..B`` or ``A...B``, or None when ``spec`` is no range."""
-    left, dots, right = _split_range(spec)
-    if not dots:
+def split_range(spec: str) -> tuple[str, str, bool] | None:
+    """``A..B`` or ``A...B`` as (A, B, whether there are three dots), or None when it is no range.
+
+    A side left out is HEAD. Dots within braces, in a path (``../x``, ``REV:a..b``) make no range.
+    """
+    depth = 0
+    for position, character in enumerate(spec):
+        if character == "{":
+            depth += 1
+        elif character == "}":
+            depth -= 1
+        elif depth == 0 and character == ":":
+            return None
+        elif depth == 0 and spec.startswith("..", position):
+            dots = "..." if spec.startswith("...", position) else ".."
+            if spec == dots or "/" in spec[position : position + 3]:
+                return None
+            left, right = spec[:position], spec[position + len(dots) :]
+            return left or "HEAD", right or "HEAD", dots == "..."
+    return None
+
+
+def _resolve_range(repository: GitRepository, spec: str) -> Range | None:
+    sides = split_range(spec)
+    if sides is None:
         return None
+    left, right, symmetric = sides
     try:
-        return Range(
-            resolve(repository, left or "HEAD"), resolve(repository, right or "HEAD"), len(dots)
-        )
+        return Range(resolve(repository, left), resolve(repository, right), symmetric)
     except UnknownRevision as error:
         raise UnknownRevision(spec) from error
 
@@ -154,10 +174,10 @@ def select(
         if spec == "--not":
             inverted = not inverted
             continue
-        found = parse_range(repository, spec)
+        found = _resolve_range(repository, spec)
         if found is None:
             yes, no = _single(repository, spec)
-        elif found.dots == 2:
+        elif not found.symmetric:
             yes, no = [found.right], [found.left]
         else:
             left.append(found.left)
@@ -171,23 +191,25 @@ def select(
     return Selection(tuple(include), tuple(exclude), tuple(left), tuple(right))
 
 
-def tips(repository: GitRepository, glob: str) -> list[CommitId]:
+def tips(repository: GitRepository, group: str) -> list[CommitId]:
     """The commits of all refs (``all``, with HEAD), or of ``branches``, ``tags``, ``remotes``."""
-    prefix = {
-        "all": "refs/",
-        "branches": "refs/heads/",
-        "tags": "refs/tags/",
-        "remotes": "refs/remotes/",
-    }[glob]
+    found = commits_of(repository, public_refs(repository, group).values())
+    head = repository.head().commit if group == "all" else None
+    return found if head is None else [*found, head]
+
+
+def public_refs(repository: GitRepository, group: str) -> dict[str, str]:
+    """Full name -> object id of a group's refs (see GROUPS), sorted, without envgit's own."""
+    found = repository.refs(GROUPS[group])
+    return {name: oid for name, oid in found.items() if not name.startswith(INTERNAL)}
+
+
+def commits_of(repository: GitRepository, oids: Iterable[str]) -> list[CommitId]:
+    """The commits that the ids lead to; a tag of a tree or a file leads to none."""
     found: list[CommitId] = []
-    for name, oid in repository.refs(prefix).items():
-        if name.startswith(_PRIVATE):
-            continue
-        with suppress(ObjectMissing):  # a tag of a tree or a file
+    for oid in oids:
+        with suppress(ObjectMissing):
             found.append(repository.peel(oid))
-    head = repository.head().commit if glob == "all" else None
-    if head is not None:
-        found.append(CommitId(head))
     return found
 
 
@@ -201,22 +223,6 @@ def dwim(repository: GitRepository, name: str) -> str | None:
 
 
 # -- pieces ---------------------------------------------------------------------------------------
-
-
-def _split_range(spec: str) -> tuple[str, str, str]:
-    """(left, dots, right) at the first ``..`` or ``...`` outside braces."""
-    depth = 0
-    for position, character in enumerate(spec):
-        if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-        elif depth == 0 and spec.startswith("..", position):
-            dots = "..." if spec.startswith("...", position) else ".."
-            if spec in ("..", "...") or "/" in spec[position : position + 3]:
-                return spec, "", ""
-            return spec[:position], dots, spec[position + len(dots) :]
-    return spec, "", ""
 
 
 def _split(spec: str) -> tuple[str, list[str]]:
@@ -374,14 +380,14 @@ def _previous_branch(repository: GitRepository, number: int, spec: str) -> str:
     name = previous_branch(repository, number)
     if name is None:
         raise UnknownRevision(spec)
-    return repository.ref(f"refs/heads/{name}") or _base(repository, name, spec)
+    return repository.ref(HEADS + name) or _base(repository, name, spec)
 
 
 def _upstream(repository: GitRepository, ref: str, spec: str) -> str:
-    full = repository.head().symbolic if ref in ("", "HEAD", "@") else f"refs/heads/{ref}"
+    full = repository.head().symbolic if ref in ("", "HEAD", "@") else HEADS + ref
     if full is None:
         raise EnvgitError("HEAD does not point to a branch")
-    branch = full.removeprefix("refs/heads/")
+    branch = full.removeprefix(HEADS)
     if repository.ref(full) is None:
         raise EnvgitError(f"no such branch: '{branch}'")
     upstream = repository.upstream(branch)
