@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from envgit.layers.select import select
 from envgit.porcelain import chain, layering, position, snapshot
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.repository import Repository
-from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
@@ -60,12 +59,12 @@ def arrive(
     state = repository.worktree.state()
     here = position.point(repository, state)
     if keep:
-        with snapshot.stable(repository, allow_unflushed=True) as current:
-            if current.changes:
-                check_no_overlap(repository, current, commit)
-                if current.head.commit == state.base:
-                    return _move_changes(repository, current, commit, here)
-                return _rebuild(repository, writer, current, commit)
+        current = snapshot.stable(repository, allow_unflushed=True)
+        if current.changes:
+            check_no_overlap(repository, current, commit)
+            if current.head.commit == state.base:
+                return _move_changes(repository, current, commit, here)
+            return _rebuild(repository, writer, current, commit)
     return Arrival(position.at_commit(repository, state, commit), here)
 
 
@@ -118,42 +117,19 @@ def _rebuild(
     git, who, state = repository.git, repository.signature(), current.state
     kept = layering.seal_changes(repository, writer, current)
     runs = snapshot.uncommitted_runs(repository, current)
-    before = layering.write_snapshot(repository, writer, current, kept, who, runs)
-    onto = layering.tree_of(repository, commit)
-    assert onto is not None  # there is a commit
-    taken = [
-        change
-        for change in changes(onto[0], current.tree)
-        if change.path in {ours.path for ours in current.changes}
-    ]
-    target = overlaid(onto[0], select(onto[0], current.tree, taken))
-    contents: Callable[[bytes], bytes | None] = snapshot.reader(
-        repository, state.stack, current.upper
-    ).find
-    made = layering.layer_between(repository, writer, onto, target, contents)
+    before = layering.write_snapshot(writer, kept, state.base, state.config, who, runs)
+    onto = git.rootfs(commit)
+    ours = {change.path for change in current.changes}
+    taken = [change for change in changes(onto, current.tree) if change.path in ours]
+    target = overlaid(onto, select(onto, current.tree, taken))
+    contents = snapshot.reader(repository, state.stack, current.upper)
+    old = layering.tree_of(repository, commit)
+    made = layering.layer_between(repository, writer, old, target, contents.find)
     config = git.metadata(commit).config
-    after = layering.write_commit(
-        writer,
-        made,
-        Metadata(config=config, runs=runs),
-        (commit,),
-        who,
-        who,
-        layering.SNAPSHOT_SUBJECT,
-    )
-    stack, depth = position.on_top(repository, state, commit, made.layer)
-    arrived = state._replace(
-        base=after,
-        stack=stack,
-        depth=depth,
-        config=dict(config),
-        changes=position.fresh_changes(repository, target),
-        boot_id=None,
-        mountpoints=(),
-        committed_runs=0,
-    )
+    after = layering.write_snapshot(writer, made, commit, config, who, runs)
+    mounted = position.on_top(repository, state, commit, made.layer)
     return Arrival(
-        state=arrived,
+        state=position.standing(repository, state, after, mounted, config, target),
         before=WorktreePoint(before, None),
         carried=tuple(current.changes),
         seals=tuple(each.seal for each in (kept, made) if each.seal),

@@ -14,11 +14,9 @@ from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import layering, position, snapshot
 from envgit.porcelain.paths import require_match
-from envgit.porcelain.publish import Publication, publish
+from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata, RunRecord
-from envgit.repo.reflog import ZERO
-from envgit.repo.refs import HeadUpdate, RefUpdate
 
 if TYPE_CHECKING:
     from envgit.layers.scan import Skipped
@@ -88,10 +86,8 @@ def commit(
     which gets the draft and returns the final text. ``config`` replaces the run configuration.
     Raises NothingToCommit, EmptyMessage, IncompleteChanges.
     """
-    with (
-        repository.locked("commit"),
-        snapshot.stable(repository, allow_unflushed=allow_unflushed) as current,
-    ):
+    with repository.locked("commit"):
+        current = snapshot.stable(repository, allow_unflushed=allow_unflushed)
         head = current.head
         old = repository.git.commit(head.commit) if head.commit else None
         if amend and old is None:
@@ -221,7 +217,7 @@ def _publish(
     committer: Signature,
 ) -> None:
     seals = [each.seal for each in (made.layered, made.rest) if each and each.seal]
-    refs, head = move_head(current.head.symbolic, current.head.commit, oid, reason)
+    refs, head = moving_head(current.head, oid, reason)
     publication = Publication(
         verb="commit",
         description=reason,
@@ -229,9 +225,8 @@ def _publish(
         head=head,
         state=state,
         seals=seals,
-        discards=sorted({current.source, *(changes for changes, _ in seals)}),
+        discards=[current.source],
         sealed=None if current.copied else (current.state.changes, made.rest_commit or oid),
-        wrote_layers=True,
     )
     publish(repository, writer, publication, committer)
     position.shorten(repository)
@@ -268,7 +263,9 @@ def _layers(
         rest = layering.seal_changes(repository, writer, current)
         if rest.rootfs == layered.rootfs:
             return _Made(layered)
-        commit = layering.write_snapshot(repository, writer, current, rest, request.committer)
+        commit = layering.write_snapshot(
+            writer, rest, current.state.base, current.state.config, request.committer
+        )
         return _Made(layered, rest, commit)
     if parent == current.state.base and not request.amend:
         return _Made(layering.seal_changes(repository, writer, current))
@@ -299,26 +296,5 @@ def _next_state(
         base, below, layer = made.rest_commit, state.base, made.rest.layer
     else:
         base, below, layer = oid, parent, made.layered.layer
-    stack, depth = position.on_top(repository, state, below, layer)
-    return state._replace(
-        base=base,
-        depth=depth,
-        stack=stack,
-        config=dict(metadata.config),
-        changes=position.fresh_changes(repository, current.tree),
-        boot_id=None,
-        mountpoints=(),
-        committed_runs=0,
-    )
-
-
-def move_head(
-    symbolic: str | None,
-    old: CommitId | None,
-    new: CommitId,
-    reason: str,
-) -> tuple[list[RefUpdate], HeadUpdate | None]:
-    """The updates that make HEAD's branch, or a detached HEAD itself, point at ``new``."""
-    if symbolic is not None:
-        return [RefUpdate(symbolic, old, new, reason)], None
-    return [], HeadUpdate(old or ZERO, new, reason)
+    chain = position.on_top(repository, state, below, layer)
+    return position.standing(repository, state, base, chain, metadata.config, current.tree)

@@ -18,11 +18,10 @@ from envgit.errors import Refused, UsageError
 from envgit.layers.copying import Copier
 from envgit.layers.entry import is_overlay_xattr
 from envgit.porcelain import chain
-from envgit.porcelain.occupants import root_of
+from envgit.porcelain.occupants import note_unflushed, root_of
 from envgit.porcelain.repository import Repository
 from envgit.sandbox.roots import OverlayRoot, Root
 from envgit.sandbox.view import Inside, call_inside
-from envgit.store.worktree import current_boot
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -102,15 +101,11 @@ def _place(text: str) -> _Place:
 
 
 def _root(repository: Repository, revision: str | None, *, writes: bool) -> Root:
-    worktree = repository.worktree
     if revision is not None:
         stack, _ = chain.resolve(repository, repository.git.resolve(revision))
         return OverlayRoot(lowers=chain.directories(repository, stack))
-    state = worktree.state()
-    volatile = repository.settings.get_bool("core.volatile")
-    if writes and volatile and state.boot_id is None:
-        worktree.write_state(state._replace(boot_id=current_boot()))
-    return root_of(repository, state, volatile=volatile)
+    state = repository.worktree.state()
+    return root_of(repository, note_unflushed(repository, state) if writes else state)
 
 
 def _on_host(path: str, flags: int) -> int:

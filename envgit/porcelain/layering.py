@@ -9,9 +9,9 @@ is built from hard links into directories that exist, so that its cost follows t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envgit.layers.apply import overlaid
 from envgit.layers.compare import Change, changes, difference
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from envgit.repo.signature import Signature
 
 
-SNAPSHOT_SUBJECT = "uncommitted changes\n"
-"""The message of commits that are on no branch and stand for an uncommitted state."""
+_SNAPSHOT_SUBJECT = "uncommitted changes\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +123,17 @@ def write_commit(
 
 
 def write_snapshot(
-    repository: Repository,
     writer: ObjectWriter,
-    current: Current,
     layered: Layered,
+    parent: CommitId | None,
+    config: Mapping[str, Any],
     who: Signature,
     runs: tuple[RunRecord, ...] = (),
 ) -> CommitId:
-    """A commit on no branch for the whole uncommitted state, to stand on while HEAD is elsewhere.
+    """A commit on no branch that stands for an uncommitted state, to stand on.
 
     The operation log refers to it, which keeps it until it expires there.
     """
-    base = current.state.base
-    return write_commit(
-        writer,
-        layered,
-        Metadata(config=current.state.config, runs=runs),
-        (base,) if base else (),
-        who,
-        who,
-        SNAPSHOT_SUBJECT,
-    )
+    metadata = Metadata(config=config, runs=runs)
+    parents = (parent,) if parent else ()
+    return write_commit(writer, layered, metadata, parents, who, who, _SNAPSHOT_SUBJECT)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
 from envgit.porcelain.repository import Repository
+from envgit.repo.operations import truncate
 from envgit.repo.repository import GitRepository
 from envgit.store import sweep
 from envgit.store.registry import note_presence, unregister
@@ -77,10 +78,10 @@ def gc(
             if dry_run or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             # Forgetting takes a little room: first delete what nothing has to be written for.
-            sweep.execute(store, _plan(repository, before, now, dry_run=False)[0], lock)
+            sweep.execute(store, _plan(repository, now, dry_run=False)[0], lock)
             repository.recover()
             expired = _expire(repository, before, dry_run=dry_run)
-        plan, missing = _plan(repository, before, now, dry_run=dry_run)
+        plan, missing = _plan(repository, now, dry_run=dry_run)
         packed = None
         if not dry_run:
             sweep.execute(store, plan, lock)
@@ -99,11 +100,11 @@ def gc(
 
 
 def _plan(
-    repository: Repository, before: int | None, now: int, *, dry_run: bool
+    repository: Repository, now: int, *, dry_run: bool
 ) -> tuple[sweep.Sweep, tuple[str, ...]]:
     """What is to be deleted, and the repositories that cannot be found now."""
     store = repository.store
-    needed = _needed(repository, before, now, dry_run=dry_run)
+    needed = _needed(repository, now, dry_run=dry_run)
     found = not needed.missing
     plan = sweep.plan(
         store,
@@ -121,22 +122,19 @@ def _expire(repository: Repository, before: int | None, *, dry_run: bool) -> int
         return 0
     git = repository.git
     old = sum(1 for operation in git.operations() if operation.time < before)
-    if dry_run or not old:
+    if dry_run:
         return old
-    from envgit.repo.operations import truncate
-
-    writer = git.writer()
     who = repository.signature()
-    update = truncate(git, writer, before, who)
-    if update is None:
-        return 0
-    writer.flush()
-    git.apply([update], None, who)
+    writer = git.writer()
+    update = truncate(git, writer, before)
+    if update is not None:
+        writer.flush()
+        git.apply([update], None, who)
     git.expire_reflogs(before)
-    return old
+    return old if update is not None else 0
 
 
-def _needed(repository: Repository, before: int | None, now: int, *, dry_run: bool) -> _Needed:
+def _needed(repository: Repository, now: int, *, dry_run: bool) -> _Needed:
     store = repository.store
     needed = _Needed(set(), set(), set(), set(), ())
     missing = []
@@ -147,7 +145,7 @@ def _needed(repository: Repository, before: int | None, now: int, *, dry_run: bo
             entry = note_presence(store, entry, present=present, now=now)
         if present:
             needed.worktrees.update(entry.worktrees)
-            _add(needed, GitRepository.open(entry.path), before)
+            _add(needed, GitRepository.open(entry.path))
         elif grace is None or now - (entry.missing_since or now) < grace:
             missing.append(entry.path)
         elif not dry_run:
@@ -156,7 +154,7 @@ def _needed(repository: Repository, before: int | None, now: int, *, dry_run: bo
     return _Needed(needed.layers, needed.changes, needed.commits, needed.worktrees, tuple(missing))
 
 
-def _add(needed: _Needed, git: GitRepository, before: int | None) -> None:
+def _add(needed: _Needed, git: GitRepository) -> None:
     """Everything that a repository's refs, reflogs and operations lead to."""
     for oid in git.reachable_environments():
         needed.commits.add(oid)

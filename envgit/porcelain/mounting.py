@@ -7,11 +7,16 @@ import os
 
 from envgit.errors import EnvgitError
 from envgit.porcelain import chain
-from envgit.porcelain.occupants import HostMount, host_mounts, record_mounts, root_of
+from envgit.porcelain.occupants import (
+    HostMount,
+    host_mounts,
+    note_unflushed,
+    record_mounts,
+    root_of,
+)
 from envgit.porcelain.repository import Repository
 from envgit.sandbox.roots import OverlayRoot
 from envgit.sandbox.view import is_mounted, mount_at, unmount
-from envgit.store.worktree import current_boot
 
 
 class NotMountable(EnvgitError):
@@ -37,11 +42,8 @@ def mount(repository: Repository, directory: str, revision: str | None = None) -
     with repository.locked("mount") as worktree:
         state = worktree.state()
         if revision is None:
-            volatile = repository.settings.get_bool("core.volatile")
-            if volatile and state.boot_id is None:
-                worktree.write_state(state._replace(boot_id=current_boot()))
             entry = HostMount(place, None, state.stack)
-            root = root_of(repository, state, volatile=volatile)
+            root = root_of(repository, note_unflushed(repository, state))
         else:
             commit = repository.git.resolve(revision)
             stack, _ = chain.resolve(repository, commit)

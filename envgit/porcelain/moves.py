@@ -19,7 +19,7 @@ from envgit.porcelain import chain, layering, position, snapshot
 from envgit.porcelain.carry import Arrival, arrive
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point
-from envgit.porcelain.publish import Publication, publish
+from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
@@ -93,6 +93,7 @@ def switch(
             if existing is not None:
                 how = f"branch: Reset to {start}"
             refs.append(RefUpdate(HEADS + name, existing, commit, how))
+        reason = _reason(head, symbolic, commit, target)
         return _move(
             repository,
             head,
@@ -100,7 +101,8 @@ def switch(
             commit,
             refs=refs,
             verb=verb,
-            reason=_reason(head, symbolic, commit, target),
+            reason=reason,
+            head_update=_head_update(head, symbolic, commit, reason),
             keep=not discard_changes,
             created=name is not None and existing is None,
             was_reset=name is not None and existing is not None,
@@ -121,20 +123,20 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
         head = git.head()
         commit = git.resolve(revision)
         reason = f"reset: moving to {revision}"
+        refs, head_update = moving_head(head, commit, reason)
         if mode in ("hard", "keep"):
             return _move(
                 repository,
                 head,
                 head.symbolic,
                 commit,
-                refs=_branch_update(head, commit, reason),
+                refs=refs,
+                head_update=head_update,
                 verb="reset",
                 reason=reason,
                 keep=mode == "keep",
                 always_park=mode == "hard",
             )
-        refs = _branch_update(head, commit, reason)
-        head_update = None if head.symbolic else HeadUpdate(head.value, commit, reason)
         publish(
             repository,
             git.writer(),
@@ -187,12 +189,14 @@ def rollback(
         reason = f"rollback: moving to {revision}"
         if keep_history:
             return _rollback_forward(repository, head, commit, revision, message)
+        refs, head_update = moving_head(head, commit, reason)
         return _move(
             repository,
             head,
             head.symbolic,
             commit,
-            refs=_branch_update(head, commit, reason),
+            refs=refs,
+            head_update=head_update,
             verb="rollback",
             reason=reason,
             keep=False,
@@ -247,6 +251,7 @@ def _move(
     commit: CommitId | None,
     *,
     refs: Sequence[RefUpdate],
+    head_update: HeadUpdate | None,
     verb: str,
     keep: bool,
     reason: str,
@@ -271,8 +276,6 @@ def _move(
     result = _result(repository, head, symbolic, commit)
     if arrival is None and not refs and (symbolic, commit) == (head.symbolic, head.commit):
         return replace(result, carried=carried)  # nothing moved: nothing for undo to take back
-    along = verb in ("reset", "rollback") and head.symbolic is not None
-    seals = arrival.seals if arrival else ()
     publish(
         repository,
         writer,
@@ -280,14 +283,12 @@ def _move(
             verb=verb,
             description=reason,
             refs=refs,
-            head=None if along else _head_update(head, symbolic, commit, reason),
+            head=head_update,
             state=arrival.state if arrival else None,
-            seals=seals,
-            discards=[changes for changes, _ in seals],
+            seals=arrival.seals if arrival else (),
             before=arrival.before if arrival else None,
             after=WorktreePoint(arrival.state.base, None) if arrival else None,
             sealed=arrival.sealed if arrival else None,
-            wrote_layers=bool(seals),
         ),
     )
     return replace(result, created=created, reset=was_reset, parked=parked, carried=carried)
@@ -296,12 +297,6 @@ def _move(
 def _dirty(repository: Repository) -> bool:
     state = repository.worktree.state()
     return state.base != repository.git.head().commit or position.is_dirty(repository, state)
-
-
-def _branch_update(head: Head, commit: CommitId, reason: str) -> list[RefUpdate]:
-    if head.symbolic is None:
-        return []
-    return [RefUpdate(head.symbolic, head.commit, commit, reason)]
 
 
 def _head_update(
@@ -378,33 +373,25 @@ def _rollback_forward(
         who,
         text,
     )
-    stack, depth = position.on_top(repository, state, head.commit, layered.layer)
-    next_state = state._replace(
-        base=new,
-        stack=stack,
-        depth=depth,
-        config=dict(target.config),
-        changes=position.fresh_changes(repository, git.rootfs(commit)),
-        boot_id=None,
-        mountpoints=(),
-        committed_runs=0,
+    mounted = position.on_top(repository, state, head.commit, layered.layer)
+    next_state = position.standing(
+        repository, state, new, mounted, target.config, git.rootfs(commit)
     )
     reason = f"rollback: {revision} as a new commit"
     parked = worktree.has_changes_quick(state)
+    refs, head_update = moving_head(head, new, reason)
     publish(
         repository,
         writer,
         Publication(
             verb="rollback",
             description=reason,
-            refs=_branch_update(head, new, reason),
-            head=None if head.symbolic else HeadUpdate(head.value, new, reason),
+            refs=refs,
+            head=head_update,
             state=next_state,
             seals=[layered.seal] if layered.seal else [],
-            discards=[layered.seal[0]] if layered.seal else [],
             before=point(repository, state),
             after=WorktreePoint(new, None),
-            wrote_layers=True,
         ),
         who,
     )

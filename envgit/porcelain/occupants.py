@@ -16,7 +16,7 @@ from envgit.errors import Refused
 from envgit.fs import durable
 from envgit.porcelain.repository import Repository
 from envgit.sandbox.roots import JoinRoot, MountedRoot, OverlayRoot, Root
-from envgit.store.worktree import State, Worktree
+from envgit.store.worktree import State, Worktree, current_boot
 
 _FILE = "mounts"
 
@@ -85,7 +85,18 @@ def check_idle(repository: Repository) -> None:
             )
 
 
-def root_of(repository: Repository, state: State, *, volatile: bool) -> Root:
+def note_unflushed(repository: Repository, state: State) -> State:
+    """Write into the worktree's state that changes begin which nothing flushes; the state then.
+
+    Before the first of them can be made: after a power cut the next command must know.
+    """
+    if state.boot_id is None and repository.settings.get_bool("core.volatile"):
+        state = state._replace(boot_id=current_boot())
+        repository.worktree.write_state(state)
+    return state
+
+
+def root_of(repository: Repository, state: State) -> Root:
     """How to mount the worktree: the mount that is there already, or a fresh one.
 
     The caller holds the worktree's lock until it is mounted, and mounts afresh on RootGone.
@@ -101,5 +112,5 @@ def root_of(repository: Repository, state: State, *, volatile: bool) -> Root:
         lowers=store.stack_paths(state.stack),
         upper=store.upper_path(state.changes),
         work=os.path.join(store.require_changes(state.changes), "work"),
-        volatile=volatile,
+        volatile=repository.settings.get_bool("core.volatile"),
     )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError
 from envgit.layers.entry import Directory, Entry, Kind, is_overlay_xattr
@@ -50,13 +51,31 @@ def point(repository: Repository, state: State) -> WorktreePoint:
 
 def at_commit(repository: Repository, state: State, commit: CommitId) -> State:
     """The state of the worktree at ``commit``, with a new and empty change set."""
-    stack, depth = resolve(repository, commit)
+    git = repository.git
+    config = git.metadata(commit).config
+    chain = resolve(repository, commit)
+    return standing(repository, state, commit, chain, config, git.rootfs(commit))
+
+
+def standing(
+    repository: Repository,
+    state: State,
+    base: CommitId,
+    chain: tuple[tuple[str, ...], int],
+    config: Mapping[str, Any],
+    tree: Directory,
+) -> State:
+    """The state of the worktree on ``base``, with a new and empty change set.
+
+    ``chain`` is what is mounted for ``base``, with its depth; ``tree`` its files.
+    """
+    stack, depth = chain
     return state._replace(
-        base=commit,
+        base=base,
         depth=depth,
         stack=stack,
-        config=dict(repository.git.metadata(commit).config),
-        changes=fresh_changes(repository, repository.git.rootfs(commit)),
+        config=dict(config),
+        changes=fresh_changes(repository, tree),
         boot_id=None,
         mountpoints=(),
         committed_runs=0,

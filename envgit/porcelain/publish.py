@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
@@ -29,6 +29,7 @@ from envgit.store.journal import Record
 
 if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
+    from envgit.repo.refs import Head
     from envgit.repo.signature import Signature
     from envgit.store.worktree import State
 
@@ -37,23 +38,18 @@ class Unfinished(EnvgitError):
     """A change was decided, but the disk would not let it be carried out to its end."""
 
 
-class NothingToPublish(EnvgitError):
-    """A publication without any effect was asked for: a mistake in the caller."""
-
-
 @dataclass(frozen=True, slots=True)
 class Publication:
     """One change of state, described whole before anything happens.
 
     ``refs`` and ``head`` carry their old values, which must still be true. ``state`` is the
-    worktree's next state, or None when it stays. ``seals`` turns change sets into layers
-    (their upper directory is renamed), ``discards`` are change sets that nothing needs any more.
+    worktree's next state, or None when it stays. ``seals`` turns change sets into layers (their
+    upper directory is renamed); ``discards`` are others that nothing needs any more.
     ``before``/``after`` say what the worktree showed, for undo; both None when its content stays.
     """
 
     verb: str
     description: str
-    command: Sequence[str] = ()
     refs: Sequence[RefUpdate] = ()
     head: HeadUpdate | None = None
     state: State | None = None
@@ -64,7 +60,6 @@ class Publication:
     sealed: tuple[ChangesId, CommitId] | None = None
     undoes: OperationId | None = None
     redoes: OperationId | None = None
-    wrote_layers: bool = field(default=False)
 
 
 def publish(
@@ -81,13 +76,13 @@ def publish(
     who = signature or repository.signature()
     git = repository.git
     git.check_updates(publication.refs, publication.head)
-    operation = Operation.new(
+    operation = Operation(
         verb=publication.verb,
-        command=list(publication.command or repository.command),
+        command=repository.command,
         time=who.time,
         offset=who.offset,
         worktree=repository.worktree.id,
-        refs=[(update.name, update.old, update.new) for update in publication.refs],
+        refs=tuple((update.name, update.old, update.new) for update in publication.refs),
         head=(publication.head.old, publication.head.new) if publication.head else None,
         before=publication.before,
         after=publication.after,
@@ -99,13 +94,13 @@ def publish(
     operation_id, operation_update = git.append_operation(writer, operation, who)
     writer.flush()
     crashpoint.reach("publish:objects")
-    if publication.seals or publication.wrote_layers:
+    if publication.seals:
         durable.sync_filesystem(repository.store.path)
         crashpoint.reach("publish:synced")
     repository.worktree.journal.write(
         Record(
             seals=tuple(publication.seals),
-            discards=tuple(publication.discards),
+            discards=tuple(sorted({*publication.discards, *(one for one, _ in publication.seals)})),
             state=publication.state,
             refs=tuple(
                 (update.name, update.old, update.new, update.message)
@@ -133,6 +128,15 @@ def publish(
             hint="nothing is lost: the next command finishes it, once the cause is gone",
         ) from error
     return operation_id
+
+
+def moving_head(
+    head: Head, commit: CommitId, reason: str
+) -> tuple[list[RefUpdate], HeadUpdate | None]:
+    """The updates that make HEAD's branch, or a detached HEAD itself, point at ``commit``."""
+    if head.symbolic is not None:
+        return [RefUpdate(head.symbolic, head.commit, commit, reason)], None
+    return [], HeadUpdate(head.value, commit, reason)
 
 
 def _standing_update(repository: Repository, publication: Publication) -> list[RefUpdate]:

@@ -15,7 +15,6 @@ from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
-from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ def restore(
 
     The worktree as it was becomes a snapshot that ``undo`` goes back to; what is brought back is
     hard-linked from the layers, so that nothing is copied. Returns what changed. Raises
-    PathspecError for a path that neither side has, WorktreeBusy while commands run.
+    NoSuchPath for one that neither side has, WorktreeBusy while commands run.
     """
-    with repository.locked(verb), snapshot.stable(repository) as current:
+    with repository.locked(verb):
         check_idle(repository)
-        git = repository.git
+        git, current = repository.git, snapshot.stable(repository)
         commit = git.resolve(source) if source is not None else current.head.commit
         tree = git.rootfs(commit) if commit else None
         spec = Pathspec.parse(paths)
@@ -62,30 +61,18 @@ def _write(
     state = current.state
     kept = layering.seal_changes(repository, writer, current)
     runs = snapshot.uncommitted_runs(repository, current)
-    before = layering.write_snapshot(repository, writer, current, kept, who, runs)
-    stack, depth = position.on_top(repository, state, state.base, kept.layer)
-    below = state._replace(base=before, stack=stack, depth=depth)
+    before = layering.write_snapshot(writer, kept, state.base, state.config, who, runs)
     source = _source(repository, current, commit, spec)
     made = layering.layer_between(repository, writer, (current.tree, kept.rootfs), target, source)
     head = current.head.commit
     if head is not None and git.commit(head).rootfs == made.rootfs:
         next_state = position.at_commit(repository, state, head)
     else:
-        metadata = Metadata(config=state.config, runs=())
-        after = layering.write_commit(
-            writer, made, metadata, (before,), who, who, layering.SNAPSHOT_SUBJECT
-        )
-        stack, depth = position.on_top(repository, below, before, made.layer)
-        next_state = below._replace(
-            base=after,
-            stack=stack,
-            depth=depth,
-            changes=position.fresh_changes(repository, target),
-            boot_id=None,
-            mountpoints=(),
-            committed_runs=0,
-        )
-    seals = [each.seal for each in (kept, made) if each.seal]
+        after = layering.write_snapshot(writer, made, before, state.config, who)
+        stack, depth = position.on_top(repository, state, state.base, kept.layer)
+        below = state._replace(base=before, stack=stack, depth=depth)
+        mounted = position.on_top(repository, below, before, made.layer)
+        next_state = position.standing(repository, state, after, mounted, state.config, target)
     publish(
         repository,
         writer,
@@ -93,12 +80,11 @@ def _write(
             verb=verb,
             description=reason,
             state=next_state,
-            seals=seals,
-            discards=sorted({current.source, *(changes for changes, _ in seals)}),
+            seals=[each.seal for each in (kept, made) if each.seal],
+            discards=[current.source],
             before=WorktreePoint(before, None),
             after=WorktreePoint(next_state.base, None),
             sealed=(state.changes, before),
-            wrote_layers=True,
         ),
         who,
     )

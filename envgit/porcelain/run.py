@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.errors import EnvgitError, UsageError
-from envgit.porcelain.occupants import root_of
+from envgit.porcelain.occupants import note_unflushed, root_of
 from envgit.porcelain.repository import Repository
 from envgit.sandbox.failure import RootGone
 from envgit.sandbox.plan import OverlayRoot, Plan, RunOptions, make_plan
@@ -22,7 +22,7 @@ from envgit.sandbox.roots import Root
 from envgit.sandbox.supervisor import Outcome
 from envgit.sandbox.supervisor import run as run_plan
 from envgit.store.running import RunningRecord
-from envgit.store.worktree import State, Worktree, current_boot
+from envgit.store.worktree import State, Worktree
 
 if TYPE_CHECKING:
     from envgit.porcelain.commit import CommitResult
@@ -107,9 +107,7 @@ def _run_in_worktree(
                 " incomplete"
             )
         while True:
-            volatile = repository.settings.get_bool("core.volatile")
-            root = root_of(repository, state, volatile=volatile)
-            plan = _make_plan(repository, root, options, state)
+            plan = _make_plan(repository, root_of(repository, state), options, state)
             if prepare is not None and not prepare(plan):
                 return None
             try:
@@ -123,10 +121,7 @@ def _start(
     repository: Repository, worktree: Worktree, plan: Plan, state: State, locked: ExitStack
 ) -> Outcome:
     """Start the plan, let go of the lock when it is mounted, and wait for its end."""
-    volatile = repository.settings.get_bool("core.volatile")
-    if volatile and state.boot_id is None:
-        state = state._replace(boot_id=current_boot())
-        worktree.write_state(state)
+    state = note_unflushed(repository, state)
     command = shlex.join(plan.argv)
     info = {"command": command, "stack": list(state.stack), "changes": state.changes}
     with worktree.register(0, info) as record:

@@ -7,8 +7,7 @@ Every verb that asks "what is uncommitted?" asks here, so that they cannot disag
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from envgit.repo.metadata import RunRecord
 
 if TYPE_CHECKING:
     from envgit.repo.refs import Head
-    from envgit.store.worktree import Running, State
+    from envgit.store.worktree import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,6 @@ class Current:
     copied: bool
     skipped: tuple[Skipped, ...]
 
-    @property
-    def dirty(self) -> bool:
-        """Whether the change set changes anything of the base."""
-        return bool(self.normalized.changes)
-
 
 # Commits between HEAD and the base whose run records are taken up again when they are committed
 # anew (after reset --soft or undo): a guess that is far above what anybody resets by.
@@ -72,9 +66,8 @@ def describe(repository: Repository) -> Current:
     return _take(repository, copy=None)
 
 
-@contextmanager
-def stable(repository: Repository, *, allow_unflushed: bool = False) -> Iterator[Current]:
-    """The uncommitted state, held still: the caller holds the lock and will make layers of it.
+def stable(repository: Repository, *, allow_unflushed: bool = False) -> Current:
+    """The uncommitted state to make layers of; the caller holds the lock.
 
     While commands run in the worktree they are frozen just long enough to copy what changed,
     because a mounted upper directory cannot be sealed under them. Raises IncompleteChanges after
@@ -83,12 +76,12 @@ def stable(repository: Repository, *, allow_unflushed: bool = False) -> Iterator
     if not allow_unflushed:
         check_flushed(repository)
     if not is_occupied(repository):
-        yield _take(repository, copy=None)
-        return
+        return _take(repository, copy=None)
+    from envgit.sandbox.freezer import frozen
+
     copy = repository.store.new_changes()
-    with _frozen(repository.worktree.running()):
-        current = _take(repository, copy=copy)
-    yield current
+    with frozen([run.init_pid for run in repository.worktree.running()]):
+        return _take(repository, copy=copy)
 
 
 def check_flushed(repository: Repository) -> None:
@@ -122,11 +115,11 @@ def uncommitted_runs(repository: Repository, current: Current) -> tuple[RunRecor
         taken = []
     state = current.state
     records = repository.worktree.runs(state.changes)[state.committed_runs :]
-    ours = (run_record(record) for record in records)
+    ours = map(_run_record, records)
     return (*taken, *ours)
 
 
-def run_record(record: Mapping[str, Any]) -> RunRecord:
+def _run_record(record: Mapping[str, Any]) -> RunRecord:
     """A run as the store recorded it, as a commit records it."""
     return RunRecord(
         argv=tuple(record["argv"]),
@@ -134,14 +127,6 @@ def run_record(record: Mapping[str, Any]) -> RunRecord:
         started=record["started"],
         duration_ms=record["duration_ms"],
     )
-
-
-@contextmanager
-def _frozen(running: list[Running]) -> Iterator[None]:
-    from envgit.sandbox.freezer import frozen
-
-    with frozen([run.init_pid for run in running]):
-        yield
 
 
 def _take(repository: Repository, *, copy: ChangesId | None) -> Current:

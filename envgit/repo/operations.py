@@ -11,8 +11,8 @@ whatever undo needs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError
@@ -65,7 +65,8 @@ class Operation:
     new id), None for a ref that does not exist. ``head`` is (old, new) as HeadUpdate has them.
     ``before`` and ``after`` are None when the worktree's content stayed. ``sealed``: that change
     set became that commit's layer. ``undoes``/``redoes`` name the operation taken back or done
-    again. ``previous`` is the operation before; it makes equal records distinct.
+    again. ``previous`` is the operation before, which makes equal records distinct; append() sets
+    it, and ``id``.
     """
 
     verb: str
@@ -83,41 +84,6 @@ class Operation:
     description: str = ""
     previous: OperationId | None = None
     id: OperationId = _NEW
-
-    @classmethod
-    def new(
-        cls,
-        *,
-        verb: str,
-        command: Sequence[str],
-        time: int,
-        offset: int,
-        worktree: str,
-        refs: Iterable[RefChange] = (),
-        head: tuple[str, str] | None = None,
-        before: WorktreePoint | None = None,
-        after: WorktreePoint | None = None,
-        sealed: tuple[ChangesId, CommitId] | None = None,
-        undoes: OperationId | None = None,
-        redoes: OperationId | None = None,
-        description: str = "",
-    ) -> Operation:
-        """An operation that is not in the log yet; append() gives it ``previous`` and ``id``."""
-        return cls(
-            verb=verb,
-            command=tuple(command),
-            time=time,
-            offset=offset,
-            worktree=str(worktree),
-            refs=tuple(refs),
-            head=head,
-            before=before,
-            after=after,
-            sealed=sealed,
-            undoes=undoes,
-            redoes=redoes,
-            description=description,
-        )
 
     def encode(self) -> bytes:
         """The bytes of ``operation.json``."""
@@ -173,8 +139,6 @@ def append(
     repository: GitRepository, writer: ObjectWriter, operation: Operation, who: Signature
 ) -> tuple[OperationId, RefUpdate]:
     """Add the record to ``writer``; the returned update makes it the newest."""
-    from dataclasses import replace
-
     tip = repository.ref(REF)
     previous = read(repository, tip).id if tip is not None else None
     operation = replace(operation, previous=previous)
@@ -290,9 +254,7 @@ def restore_tags(repository: GitRepository, writer: ObjectWriter, operation: Ope
         commit = _previous_commit(repository, commit, found)
 
 
-def truncate(
-    repository: GitRepository, writer: ObjectWriter, before: int, who: Signature
-) -> RefUpdate | None:
+def truncate(repository: GitRepository, writer: ObjectWriter, before: int) -> RefUpdate | None:
     """Forget operations older than ``before`` (seconds since the epoch); ids stay what they are.
 
     The newest operation is kept whatever its age. Returns the update that publishes the shorter

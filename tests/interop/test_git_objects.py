@@ -143,9 +143,9 @@ def test_gc_of_git_keeps_what_undo_needs(tmp_path: Path) -> None:
     history = History(tmp_path / "r.git")
     history.commit({b"a": b"1"})
     lost = history.commit({b"b": b"2"}, branch="doomed")
-    record = Operation.new(
+    record = Operation(
         verb="branch", command=(), time=CLOCK, offset=0, worktree="w",
-        refs=[("refs/heads/doomed", lost, None)],
+        refs=(("refs/heads/doomed", lost, None),),
     )  # fmt: skip
     with history.git.writer() as writer:
         _, update = history.git.append_operation(writer, record, who())

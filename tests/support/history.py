@@ -89,13 +89,13 @@ class History:
                 message,
             )
             update = RefUpdate(ref, tip, commit, f"commit: {message}")
-            operation = Operation.new(
+            operation = Operation(
                 verb="commit",
                 command=("envgit", "commit"),
                 time=signature.time,
                 offset=signature.offset,
                 worktree="0" * 16,
-                refs=[(ref, tip, commit)],
+                refs=((ref, tip, commit),),
                 description=message,
             )
             _, logged = git.append_operation(writer, operation, signature)

@@ -25,7 +25,7 @@ from tests.support.history import CLOCK, History, who
 
 
 def operation(name: str, *, undoes: str | None = None, redoes: str | None = None) -> Operation:
-    found = Operation.new(
+    found = Operation(
         verb="x",
         command=(),
         time=0,
@@ -60,13 +60,13 @@ def test_linear_stack(steps: list[str]) -> None:
 
 
 def test_record_round_trip() -> None:
-    record = Operation.new(
+    record = Operation(
         verb="commit",
         command=("envgit", "commit", "\udcff"),
         time=CLOCK,
         offset=-330,
         worktree="0" * 16,
-        refs=[("refs/heads/main", None, "1" * 40)],
+        refs=(("refs/heads/main", None, "1" * 40),),
         head=("ref: refs/heads/main", "2" * 40),
         before=WorktreePoint(CommitId("3" * 40), ChangesId("4" * 32)),
         after=WorktreePoint(None, None),
@@ -99,13 +99,13 @@ def test_log_find_and_truncate(tmp_path: Path) -> None:
         with pytest.raises(OperationError):
             find(git, name)
     with git.writer() as writer:
-        update = truncate(git, writer, CLOCK + 4, who())
+        update = truncate(git, writer, CLOCK + 4)
         assert update is not None
         writer.flush()
     git.apply([update], None, who())
     assert list(git.operations()) == log[:2]
     with git.writer() as writer:
-        assert truncate(git, writer, CLOCK + 4, who()) is None
+        assert truncate(git, writer, CLOCK + 4) is None
     history.commit({b"f": b"x"}, message="after")
     assert [each.id for each in git.operations()][1:] == [each.id for each in log[:2]]
 
@@ -118,13 +118,13 @@ def test_annotated_tags_come_back(tmp_path: Path) -> None:
     git = history.git
     with git.writer() as writer:
         tag = writer.add_tag(commit, "v1", who(), "one")
-        record = Operation.new(
+        record = Operation(
             verb="tag",
             command=(),
             time=CLOCK,
             offset=0,
             worktree="w",
-            refs=[("refs/tags/v1", None, tag)],
+            refs=(("refs/tags/v1", None, tag),),
         )
         name, update = git.append_operation(writer, record, who())
         writer.flush()
