@@ -38,8 +38,7 @@ def one_line(app: App, commit: CommitId | None) -> str:
     if commit is None:
         return ""
     git = app.repository.git
-    subject = git.commit(commit).message.lstrip("\n").split("\n", 1)[0]
-    return f"{git.abbrev(commit)} {subject}"
+    return f"{git.abbrev(commit)} {git.commit(commit).subject}"
 
 
 @contextmanager

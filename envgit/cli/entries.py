@@ -56,32 +56,6 @@ class Decoration:
     points: str = ""
 
 
-def subject_of(message: str) -> str:
-    """The first paragraph as one line (``%s``)."""
-    return " ".join(_first_paragraph(message)[0])
-
-
-def body_of(message: str) -> str:
-    """What follows the first paragraph (``%b``)."""
-    return _first_paragraph(message)[1]
-
-
-def _first_paragraph(message: str) -> tuple[list[str], str]:
-    lines = message.split("\n")
-    at = _skip_blank(lines, 0)
-    subject: list[str] = []
-    while at < len(lines) and lines[at].strip():
-        subject.append(lines[at].rstrip())
-        at += 1
-    return subject, "\n".join(lines[_skip_blank(lines, at) :])
-
-
-def _skip_blank(lines: list[str], at: int) -> int:
-    while at < len(lines) and not lines[at].strip():
-        at += 1
-    return at
-
-
 def sanitize(message: str) -> str:
     """The message's first line as a name for a file (``%f``)."""
     subject = message.strip().split("\n", 1)[0]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envgit.cli.entries import Surroundings, raw_person, subject_of
+from envgit.cli.entries import Surroundings, raw_person
 from envgit.cli.pretty import Format
 from envgit.errors import EnvgitError
 
@@ -89,7 +89,7 @@ def text_of(form: Form, entry: LogEntry, around: Surroundings, *, tabs: bool = T
     if form.format is not None:
         return form.format.expand(entry, around)
     if form.oneline:
-        return subject_of(entry.message)
+        return entry.subject
     lines = [*_header(form.name, entry, around), ""]
     lines += _message(form, entry.message, tabs=tabs)
     return "\n".join(lines).rstrip(" \t\n") + "\n"

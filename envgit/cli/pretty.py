@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING
 from envgit.cli import trailers, wrap
 from envgit.cli.entries import (
     Surroundings,
-    body_of,
     decorate,
     sanitize,
     selector,
-    subject_of,
 )
 from envgit.cli.padding import Padding
 
@@ -321,9 +319,9 @@ SIMPLE: Mapping[str, Callable[[State], str]] = {
     "t": lambda state: state.around.abbrev(state.entry.tree),
     "P": lambda state: " ".join(state.entry.parents),
     "p": lambda state: " ".join(map(state.around.abbrev, state.entry.parents)),
-    "s": lambda state: subject_of(state.entry.message),
+    "s": lambda state: state.entry.subject,
     "f": lambda state: sanitize(state.entry.message),
-    "b": lambda state: body_of(state.entry.message),
+    "b": lambda state: state.entry.body,
     "B": lambda state: state.entry.message,
     "d": _names((" (", ", ", ")")),
     "D": _names(("", ", ", "")),

@@ -266,7 +266,7 @@ def _print_branches(
     head = git.head()
     lines = [(row.name, row.commit, row.subject, row.current) for row in rows]
     if head.branch is None and head.commit is not None and not patterns and not _filters(options):
-        subject = git.commit(head.commit).message.split("\n", 1)[0]
+        subject = git.commit(head.commit).subject
         label = f"(HEAD detached {detached(app.repository, head.commit)})"
         lines.insert(0, (label, head.commit, subject, True))
     width = max((len(name) for name, _, _, _ in lines), default=0)

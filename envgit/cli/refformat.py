@@ -45,7 +45,7 @@ def _field(app: App, row: Row, field: str, prefix: str) -> str:
     if name == "HEAD":
         return "*" if isinstance(row, BranchInfo) and row.current else " "
     if field in ("subject", "contents:subject"):
-        return row.subject if isinstance(row, BranchInfo) else row.message.split("\n", 1)[0]
+        return row.subject
     if field == "objecttype":
         return "tag" if isinstance(row, TagInfo) and row.annotated else "commit"
     if name == "color":

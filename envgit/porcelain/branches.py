@@ -11,6 +11,7 @@ from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
+from envgit.repo.commits import subject_of
 from envgit.repo.refnames import HEADS, TAGS, check_branch, check_tag
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
@@ -46,6 +47,11 @@ class TagInfo:
     annotated: bool
     message: str
 
+    @property
+    def subject(self) -> str:
+        """The message's first paragraph in one line."""
+        return subject_of(self.message)
+
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
@@ -79,8 +85,7 @@ def list_branches(
         oid = CommitId(commit)
         if not _passes(repository, oid, contains, no_contains, merged, no_merged, points_at):
             continue
-        subject = git.commit(oid).message.split("\n", 1)[0]
-        found.append(BranchInfo(name, oid, subject, ref == head.symbolic))
+        found.append(BranchInfo(name, oid, git.commit(oid).subject, ref == head.symbolic))
     return found
 
 

@@ -13,9 +13,10 @@ from envgit.layers.compare import Change, changes
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import layering, position, snapshot
-from envgit.porcelain.paths import require_match
+from envgit.porcelain.paths import picks, require_match
 from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
+from envgit.repo.commits import subject_of
 from envgit.repo.metadata import Metadata, RunRecord
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class _Request:
     """A commit that was checked and is to be written."""
 
     amend: bool
-    paths: tuple[bytes, ...]
+    spec: Pathspec
     selected: list[Change]
     runs: tuple[RunRecord, ...]
     message: str
@@ -93,9 +94,11 @@ def commit(
         if amend and old is None:
             raise UsageError("You have nothing yet to amend.")
         runs = snapshot.uncommitted_runs(repository, current)
-        selected = _select(current, paths)
+        spec = Pathspec.parse(paths)
+        require_match(spec, (current.head_tree, current.tree))
+        selected = [change for change in current.changes if picks(spec, change)]
         if not (selected or allow_empty or amend or (config is not None)):
-            raise NothingToCommit(_nothing_text(current, paths))
+            raise NothingToCommit(_nothing_text(current))
         text = _message(message, old if amend else None, auto, edit, runs, selected)
         if not text.strip() and not allow_empty_message:
             raise EmptyMessage("Aborting commit due to empty commit message.")
@@ -106,7 +109,7 @@ def commit(
             wrote = repository.signature("AUTHOR", author=author, date=date)
         request = _Request(
             amend=amend,
-            paths=tuple(paths),
+            spec=spec,
             selected=selected,
             runs=runs,
             message=text,
@@ -135,17 +138,9 @@ def draft(runs: Sequence[RunRecord], changed: Sequence[Change]) -> str:
     return f"Change {len(names)} paths\n" if names else ""
 
 
-def _select(current: Current, paths: Sequence[bytes]) -> list[Change]:
-    if not paths:
-        return current.changes
-    spec = Pathspec.parse(paths)
-    require_match(spec, (current.head_tree, current.tree))
-    return [change for change in current.changes if spec.matches(change.path)]
-
-
-def _nothing_text(current: Current, paths: Sequence[bytes]) -> str:
+def _nothing_text(current: Current) -> str:
     where = f"On branch {current.head.branch}" if current.head.branch else "HEAD detached"
-    if paths and current.changes:
+    if current.changes:
         return f"{where}\nno changes in the paths given"
     return f"{where}\nnothing to commit, working tree clean"
 
@@ -189,8 +184,8 @@ def _write(repository: Repository, current: Current, request: _Request) -> Commi
     oid = layering.write_commit(writer, made.layered, metadata, parents, *who, request.message)
     state = _next_state(repository, current, made, parent, oid, metadata)
     kind = "commit (amend)" if request.amend else "commit" if old else "commit (initial)"
-    subject = request.message.split("\n", 1)[0]
-    _publish(repository, writer, current, made, oid, state, f"{kind}: {subject}", request.committer)
+    reason = kind + ": " + request.message.partition("\n")[0]
+    _publish(repository, writer, current, made, oid, state, reason, request.committer)
     shown = request.selected
     if request.amend:
         shown = changes(git.rootfs(parent) if parent else None, git.rootfs(oid))
@@ -198,7 +193,7 @@ def _write(repository: Repository, current: Current, request: _Request) -> Commi
         commit=oid,
         branch=head.branch,
         root=parent is None,
-        subject=subject,
+        subject=subject_of(request.message),
         changes=shown,
         skipped=current.skipped,
         author=request.author,
@@ -251,9 +246,8 @@ def _layers(
 ) -> _Made:
     """Make the new commit's layer, in the cheapest way that is right."""
     contents = snapshot.reader(repository, current.state.stack, current.upper)
-    if request.paths:
-        spec = Pathspec.parse(request.paths)
-        target, _ = layering.with_paths(current.head_tree, current.tree, spec.matches)
+    if request.spec:
+        target, _ = layering.with_paths(current.head_tree, current.tree, request.spec)
         layered = layering.layer_between(
             repository, writer, layering.tree_of(repository, parent), target, contents.find
         )

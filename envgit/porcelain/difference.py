@@ -20,6 +20,7 @@ from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.view import Overlay, ViewError
 from envgit.porcelain import chain, snapshot
 from envgit.porcelain.comparing import Choice, TextOptions
+from envgit.porcelain.paths import picks
 from envgit.porcelain.repository import Repository
 from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
@@ -64,7 +65,7 @@ class Difference:
             old, new = new, old
         self._sides = (old, new)
         self._opened: dict[int, Overlay | None] = {}
-        picked = [change for change in changes if _picked(spec, change)]
+        picked = [change for change in changes if picks(spec, change)]
         found = classify(picked)
         if choice.renames is not None:
             found = detect(found, threshold=choice.renames, read=self._read_for_renames)
@@ -156,14 +157,6 @@ def _size(entry: Entry | None) -> int:
     return len(entry.target) if entry.kind == Kind.SYMLINK else entry.size
 
 
-def _picked(spec: Pathspec, change: Change) -> bool:
-    return not spec or any(
-        spec.matches(change.path, is_directory=entry.kind == Kind.DIR)
-        for entry in (change.old, change.new)
-        if entry is not None
-    )
-
-
 def _kept(change: FileChange, letters: str) -> bool:
     """``--diff-filter``: capitals name what is kept, small letters what is not."""
     chosen = {letter for letter in letters if letter.isupper()}
@@ -182,7 +175,7 @@ def between(
     """The difference between two commits; None is the empty environment."""
     spec = Pathspec.parse(paths)
     return Difference(
-        _tree_changes(_tree(repository, old), _tree(repository, new), spec),
+        _tree_changes(repository.git.files(old), repository.git.files(new), spec),
         _of_commit(repository, old),
         _of_commit(repository, new),
         spec,
@@ -202,7 +195,7 @@ def with_worktree(
     if old == current.head.commit:
         found = current.changes
     else:
-        found = compare.changes(_tree(repository, old), current.tree)
+        found = compare.changes(repository.git.files(old), current.tree)
     stack, upper = current.state.stack, current.upper
     return Difference(
         found,
@@ -211,12 +204,6 @@ def with_worktree(
         Pathspec.parse(paths),
         choice or Choice(),
     )
-
-
-def _tree(repository: Repository, commit: CommitId | None) -> TreeDirectory | None:
-    """The files of a commit; none of a commit that git made."""
-    rootfs = repository.git.git_commit(commit).rootfs if commit is not None else None
-    return repository.git.rootfs(rootfs) if rootfs else None
 
 
 def _tree_changes(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
     from envgit.repo.signature import Signature as Signature
-    from envgit.repo.trees import TreeDirectory
 
 
 class NoCommitsYet(EnvgitError):
@@ -288,23 +287,18 @@ class _Log:
             raise EnvgitError("--follow requires exactly one pathspec")
         path = plain[0]
         self._spec = None
+        git = self._repository.git
         for step in self._traversal.steps():
             if len(step.point.parents) > 1:
                 continue
             point, parents = step.point, step.point.parents
-            old = _tree(self._repository, parents[0]) if parents else None
-            new = _tree(self._repository, point.id)
+            old = git.files(parents[0] if parents else None)
+            new = git.files(point.id)
             if not differs(old, new, Pathspec.parse([b":(literal)" + path])):
                 continue
             yield self._entry(step, path)
             source = renamed_from(old, new, path)
             path = path if source is None else source
-
-
-def _tree(repository: Repository, oid: CommitId) -> TreeDirectory | None:
-    """The files of a commit; none of a commit that git made."""
-    rootfs = repository.git.git_commit(oid).rootfs
-    return repository.git.rootfs(rootfs) if rootfs else None
 
 
 def _parse(paths: Sequence[str | bytes]) -> Pathspec | None:
@@ -319,9 +313,11 @@ def _parse(paths: Sequence[str | bytes]) -> Pathspec | None:
 def _same(repository: Repository, spec: Pathspec) -> Callable[[Point, Point | None], bool]:
     from envgit.layers.interest import differs
 
+    git = repository.git
+
     def same(point: Point, parent: Point | None) -> bool:
-        old = None if parent is None else _tree(repository, parent.id)
-        return not differs(old, _tree(repository, point.id), spec)
+        old = git.files(None if parent is None else parent.id)
+        return not differs(old, git.files(point.id), spec)
 
     return same
 

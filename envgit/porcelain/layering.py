@@ -19,7 +19,9 @@ from envgit.layers.directory import build, settle
 from envgit.layers.entry import Directory
 from envgit.layers.ids import ChangesId, CommitId, LayerId, TreeId
 from envgit.layers.links import survivors
+from envgit.layers.pathspec import Pathspec
 from envgit.layers.select import select
+from envgit.porcelain.paths import picks
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata, RunRecord
 
@@ -94,10 +96,10 @@ def tree_of(repository: Repository, commit: CommitId | None) -> tuple[Directory,
 
 
 def with_paths(
-    base: Directory | None, other: Directory | None, matches: Callable[[bytes], bool]
+    base: Directory | None, other: Directory | None, spec: Pathspec
 ) -> tuple[Directory, list[Change]]:
-    """``base`` with the paths that match taken from ``other``, and what that changes."""
-    taken = [change for change in changes(base, other) if matches(change.path)]
+    """``base`` with the paths that ``spec`` picks taken from ``other``, and what that changes."""
+    taken = [change for change in changes(base, other) if picks(spec, change)]
     return overlaid(base, select(base, other, taken)), taken
 
 

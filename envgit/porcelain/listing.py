@@ -5,17 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
-from envgit.layers.entry import Entry, Kind, join
-from envgit.layers.pathspec import Pathspec
+from envgit.layers.entry import Entry, Kind, find_directory, join
 from envgit.porcelain.naming import identity_of
+from envgit.porcelain.paths import plain_path
 from envgit.porcelain.repository import Repository
 from envgit.repo.revisions import split_path
-
-if TYPE_CHECKING:
-    from envgit.repo.trees import TreeDirectory
+from envgit.repo.trees import TreeDirectory
 
 
 class NotATree(EnvgitError):
@@ -59,22 +56,19 @@ class _How:
 
 
 def _normal(path: str) -> bytes:
-    """Without leading slashes and dots; a trailing slash stays, for it means something here."""
-    plain = Pathspec.parse([f":(literal){path}"]).plain()
-    assert plain is not None  # a literal one
-    return plain[0] + b"/" if plain[0] and path.endswith("/") else plain[0]
+    """As plain_path; a trailing slash stays, for it means something here."""
+    plain = plain_path(path)
+    return plain + b"/" if plain and path.endswith("/") else plain
 
 
 def _root(repository: Repository, revision: str) -> TreeDirectory:
     git = repository.git
     name, path = split_path(revision) or (revision, "")
-    rootfs = git.git_commit(git.resolve(name)).rootfs
-    if not rootfs:
+    found = git.files(git.resolve(name))
+    if found is None:
         raise NotATree(f"'{name}' holds no environment")
-    found = git.rootfs(rootfs)
-    plain = _normal(path).rstrip(b"/")
-    below = found.find_directory(plain) if plain else found
-    if below is None:
+    below = find_directory(found, plain_path(path))
+    if not isinstance(below, TreeDirectory):
         raise NotATree("not a tree object", hint=f"'{path}' is no directory in '{name}'")
     return below
 

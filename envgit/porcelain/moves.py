@@ -321,15 +321,12 @@ def _reason(
 def _result(
     repository: Repository, head: Head, symbolic: str | None, commit: CommitId | None
 ) -> MoveResult:
-    subject = ""
-    if commit is not None:
-        subject = repository.git.commit(commit).message.split("\n", 1)[0]
     return MoveResult(
         old_branch=head.branch,
         old_commit=head.commit,
         branch=symbolic.removeprefix(HEADS) if symbolic else None,
         commit=commit,
-        subject=subject,
+        subject=repository.git.commit(commit).subject if commit else "",
     )
 
 
@@ -361,7 +358,7 @@ def _rollback_forward(
     onto = layering.tree_of(repository, head.commit)
     layered = layering.layer_between(repository, writer, onto, git.rootfs(commit), contents.find)
     who = repository.signature()
-    subject = git.commit(commit).message.split("\n", 1)[0]
+    subject = git.commit(commit).subject
     text = message or f'Roll back to "{subject}"\n\nThis restores the state of commit {commit}.\n'
     target = git.metadata(commit)
     new = layering.write_commit(

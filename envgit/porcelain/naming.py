@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
-from envgit.layers.entry import Entry, Kind
+from envgit.layers.entry import Entry, Kind, find_directory, find_entry
 from envgit.layers.ids import CommitId
-from envgit.layers.pathspec import Pathspec
+from envgit.porcelain.paths import plain_path
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS
 from envgit.repo.refnames import shorten as shorten
@@ -21,6 +21,7 @@ from envgit.repo.revisions import (
     resolve_object,
     split_path,
 )
+from envgit.repo.trees import TreeDirectory
 
 
 class NotACommit(EnvgitError):
@@ -72,14 +73,12 @@ def object_of(repository: Repository, name: str) -> str:
     parts = split_path(name)
     if parts is None:
         return resolve_object(repository.git, name)
-    commit = repository.git.commit(repository.git.resolve(parts[0]))
-    plain = Pathspec.parse([f":(literal){parts[1]}"]).plain()
-    assert plain is not None  # a literal one
-    root = repository.git.rootfs(commit.rootfs)
-    directory = root.find_directory(plain[0]) if plain[0] else root
-    entry = root.find(plain[0])
-    if directory is not None:
-        return str(directory.identity)
+    path = plain_path(parts[1])
+    root = repository.git.files(repository.git.resolve(parts[0]))
+    directory = find_directory(root, path) if root is not None else None
+    if isinstance(directory, TreeDirectory):
+        return directory.identity
+    entry = find_entry(root, path) if root is not None else None
     if entry is None:
         raise NoSuchPath(f"path '{parts[1]}' does not exist in '{parts[0]}'")
     return identity_of(entry)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from envgit.layers.entry import Directory, Kind, find_directory, find_entry
 from envgit.layers.ids import CommitId
-from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import contents, snapshot
+from envgit.porcelain.paths import plain_path
 from envgit.porcelain.repository import Repository
 from envgit.repo.revisions import NoSuchPath, resolve_object, split_path
 
@@ -63,16 +63,11 @@ def _at_path(
     repository: Repository, commit: CommitId | None, revision: str, text: str
 ) -> Listing | FileObject:
     path = plain_path(text)
-    tree: Directory
+    tree: Directory | None = repository.git.files(commit)
     if commit is None:
         tree = snapshot.describe(repository).tree
-    else:
-        rootfs = repository.git.git_commit(commit).rootfs
-        if not rootfs:
-            raise NoSuchPath(f"path '{text}' does not exist in '{revision}'")
-        tree = repository.git.rootfs(rootfs)
-    entry = find_entry(tree, path)
-    if entry is None:
+    entry = find_entry(tree, path) if tree is not None else None
+    if tree is None or entry is None:
         raise NoSuchPath(f"path '{text}' does not exist in '{revision}'")
     if entry.kind == Kind.DIR:
         return Listing(_names(find_directory(tree, path)))
@@ -81,13 +76,6 @@ def _at_path(
     if entry.kind != Kind.FILE:
         raise NoSuchPath(f"path '{text}' in '{revision}' is a {entry.kind} and has no content")
     return FileObject(path, lambda: contents.contents(repository, commit).open(path))
-
-
-def plain_path(text: str) -> bytes:
-    """A path of the environment as typed, without leading slash, ``.`` and ``..``."""
-    plain = Pathspec.parse([f":(literal){text}"]).plain()
-    assert plain is not None  # a literal one
-    return plain[0]
 
 
 def _names(directory: Directory | None) -> tuple[tuple[bytes, bool], ...]:

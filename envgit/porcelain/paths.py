@@ -1,25 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the paths a user named are there at all, in the words git uses when they are not."""
+"""What the paths mean that a user names: one path, or which changes, and whether there are any."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from envgit.errors import Refused
-from envgit.layers.entry import Directory, Kind, find_entry
+from envgit.layers.compare import Change
+from envgit.layers.entry import Directory, Kind, find_entry, join
 from envgit.layers.pathspec import Item, Pathspec
 
 
-class NoSuchPath(Refused):
+class NoMatch(Refused):
     """A path specification that matches nothing."""
 
 
+def plain_path(text: str) -> bytes:
+    """A path of the environment as typed, without leading slash, ``.`` and ``..``."""
+    plain = Pathspec.parse([f":(literal){text}"]).plain()
+    assert plain is not None  # a literal one
+    return plain[0]
+
+
+def picks(spec: Pathspec, change: Change) -> bool:
+    """Whether the specification picks what was or what is at the path of a change."""
+    return any(
+        spec.matches(change.path, is_directory=entry.kind == Kind.DIR)
+        for entry in (change.old, change.new)
+        if entry is not None
+    )
+
+
 def require_match(spec: Pathspec, trees: Sequence[Directory | None]) -> None:
-    """Raise NoSuchPath for the first specification that matches nothing in any of ``trees``."""
+    """Raise NoMatch for the first specification that matches nothing in any of ``trees``."""
     for item in spec.include:
         if not any(_matches_in(item, tree, b"") for tree in trees if tree is not None):
             text = item.text.decode("utf-8", "backslashreplace")
-            raise NoSuchPath(f"pathspec '{text}' did not match any file(s) known to envgit")
+            raise NoMatch(f"pathspec '{text}' did not match any file(s) known to envgit")
 
 
 def _matches_in(item: Item, tree: Directory, path: bytes) -> bool:
@@ -27,7 +44,7 @@ def _matches_in(item: Item, tree: Directory, path: bytes) -> bool:
         return not item.text or find_entry(tree, item.text) is not None
     for name in tree.names():
         entry = tree.lookup(name)
-        below = path + b"/" + name if path else name
+        below = join(path, name)
         is_directory = entry is not None and entry.kind == Kind.DIR
         if item.matches(below, is_directory=is_directory):
             return True

@@ -151,9 +151,8 @@ def _exists(repository: Repository, argument: str) -> bool:
     path = Pathspec.parse([argument]).plain()
     if path is None:
         return False
-    head = repository.git.head().commit
-    rootfs = repository.git.git_commit(head).rootfs if head is not None else ""
-    if rootfs and find_entry(repository.git.rootfs(rootfs), path[0]) is not None:
+    tree = repository.git.files(repository.git.head().commit)
+    if tree is not None and find_entry(tree, path[0]) is not None:
         return True
     if repository.settings.get("envgit.worktree") is None:
         return False  # a repository without an environment, such as a mirror

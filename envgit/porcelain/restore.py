@@ -32,7 +32,7 @@ def restore(
 
     The worktree as it was becomes a snapshot that ``undo`` goes back to; what is brought back is
     hard-linked from the layers, so that nothing is copied. Returns what changed. Raises
-    NoSuchPath for one that neither side has, WorktreeBusy while commands run.
+    NoMatch for one that neither side has, WorktreeBusy while commands run.
     """
     with repository.locked(verb):
         check_idle(repository)
@@ -41,7 +41,7 @@ def restore(
         tree = git.rootfs(commit) if commit else None
         spec = Pathspec.parse(paths)
         require_match(spec, (tree, current.tree))
-        target, taken = layering.with_paths(current.tree, tree, spec.matches)
+        target, taken = layering.with_paths(current.tree, tree, spec)
         if taken:
             _write(repository, current, commit, target, spec, f"{verb}: {_shown(paths)}", verb)
         return taken

@@ -17,6 +17,7 @@ from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.scan import Skipped
 from envgit.porcelain import snapshot
+from envgit.porcelain.paths import picks
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 from envgit.store.worktree import current_boot
@@ -93,7 +94,7 @@ def status(
     """
     current = snapshot.describe(repository)
     spec = Pathspec.parse(paths)
-    changes = [change for change in current.changes if not spec or _picked(spec, change)]
+    changes = [change for change in current.changes if picks(spec, change)]
     head = current.head
     state = current.state
     return Status(
@@ -108,14 +109,6 @@ def status(
         ),
         skipped=current.skipped,
         unflushed=(bool(changes) and state.boot_id is not None and state.boot_id != current_boot()),
-    )
-
-
-def _picked(spec: Pathspec, change: Change) -> bool:
-    return any(
-        spec.matches(change.path, is_directory=entry.kind == Kind.DIR)
-        for entry in (change.old, change.new)
-        if entry is not None
     )
 
 

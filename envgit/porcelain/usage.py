@@ -54,9 +54,8 @@ def usage(repository: Repository, revision: str = "HEAD") -> DiskUsage:
     while commit is not None:
         found = git.commit(commit)
         cost = meter.measure(store.layer_path(found.layer))
-        subject = found.message.split("\n", 1)[0]
         alone = users.get(found.layer, 0) <= 1
-        layers.append(LayerUsage(commit, found.layer, subject, cost, alone))
+        layers.append(LayerUsage(commit, found.layer, found.subject, cost, alone))
         commit = found.parents[0] if found.parents else None
     return _whole(repository, layers)
 

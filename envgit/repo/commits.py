@@ -47,24 +47,31 @@ class Commit:
     @property
     def subject(self) -> str:
         """The first paragraph in one line, as ``%s`` of git."""
-        paragraph: list[str] = []
-        for line in self.message.split("\n"):
-            if line.strip():
-                paragraph.append(line.strip())
-            elif paragraph:
-                break
-        return " ".join(paragraph)
+        return subject_of(self.message)
 
     @property
     def body(self) -> str:
         """What follows the first paragraph, as ``%b`` of git."""
-        lines = self.message.lstrip("\n").split("\n")
-        at = 0
-        while at < len(lines) and lines[at].strip():
-            at += 1
-        while at < len(lines) and not lines[at].strip():
-            at += 1
-        return "\n".join(lines[at:])
+        lines = self.message.split("\n")
+        return "\n".join(lines[_skip(lines, _first_paragraph(lines)[1], blank=True) :])
+
+
+def subject_of(message: str) -> str:
+    """The first paragraph of a message in one line."""
+    lines = message.split("\n")
+    start, end = _first_paragraph(lines)
+    return " ".join(line.rstrip() for line in lines[start:end])
+
+
+def _first_paragraph(lines: list[str]) -> tuple[int, int]:
+    start = _skip(lines, 0, blank=True)
+    return start, _skip(lines, start, blank=False)
+
+
+def _skip(lines: list[str], at: int, *, blank: bool) -> int:
+    while at < len(lines) and bool(lines[at].strip()) != blank:
+        at += 1
+    return at
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,11 @@ class GitRepository:
         kind, _ = self.read(oid)
         return TreeDirectory(self, TreeId(oid) if kind == "tree" else self.commit(oid).rootfs)
 
+    def files(self, commit: str | None) -> TreeDirectory | None:
+        """The root directory of a commit, None for no commit and for one that git made."""
+        rootfs = self.git_commit(commit).rootfs if commit is not None else None
+        return TreeDirectory(self, rootfs) if rootfs else None
+
     def layer(self, oid: str) -> Node:
         """The layer of a commit, or a ``layer/`` tree, whole."""
         kind, _ = self.read(oid)

@@ -119,21 +119,6 @@ class TreeDirectory:
             self._children[escaped] = child
         return child
 
-    def find(self, path: bytes) -> Entry | None:
-        """The entry at a path below (``b""``: this directory); nothing is followed."""
-        if not path:
-            return self.entry
-        folder, _, name = path.rpartition(b"/")
-        parent = self.find_directory(folder)
-        return parent.lookup(name) if parent is not None else None
-
-    def find_directory(self, path: bytes) -> TreeDirectory | None:
-        """The directory at a path below (``b""``: this one), or None."""
-        here: TreeDirectory | None = self
-        for name in path.split(b"/") if path else ():
-            here = here.directory(name) if here is not None else None
-        return here
-
     def _pointer(self, oid: bytes) -> Entry:
         kind, data = self._reader.read(oid.hex())
         if kind != "blob":
@@ -175,8 +160,8 @@ def read_node(reader: Reader, oid: TreeId) -> Node:
                 child, below = directory(binary_id.hex())
                 stack.append((child, below))
             else:
-                child = Node(pointer(binary_id), None)
-                if child.children is not None:
+                child = Node(pointer(binary_id))
+                if child.entry.kind == Kind.DIR:
                     raise TreeError(f"{binary_id.hex()} is a directory's pointer without a tree")
             children[unescape(name)] = child
     return root
