@@ -13,7 +13,7 @@ Laws (tests/unit/layers/test_laws.py): ``apply(base, normalize(layer, base).laye
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from envgit.layers.apply import plain
@@ -50,36 +50,62 @@ def identical(one: Directory, other: Directory) -> bool:
     return identity is not None and identity == getattr(other, "identity", None)
 
 
-def changes(old: Directory | None, new: Directory | None) -> list[Change]:
-    """Every path at which two root filesystems differ, in bytewise order."""
-    found: list[Change] = []
-    if old is None or new is None:
-        if new is not None:
-            found.extend(Change(path, None, entry) for path, entry in walk(new))
-        if old is not None:
-            found.extend(Change(path, entry, None) for path, entry in walk(old))
-        return sorted(found, key=_path)
-    if old.entry != new.entry:
-        found.append(Change(b"", old.entry, new.entry))
-    stack = [(b"", old, new)]
+Wanted = Callable[[bytes, bool], bool]
+"""(path, whether it is a directory) -> whether it, or anything beneath it, is of interest."""
+
+
+def changes(
+    old: Directory | None, new: Directory | None, *, wanted: Wanted | None = None
+) -> list[Change]:
+    """Every path at which two root filesystems differ, in bytewise order; None has no path.
+
+    Only what differs is looked at where directories can tell (see `Directory`); ``wanted`` prunes:
+    nothing is looked at beneath a directory for which it is False.
+    """
+    return sorted(differing(old, new, wanted=wanted), key=_path)
+
+
+def differing(
+    old: Directory | None, new: Directory | None, *, wanted: Wanted | None = None
+) -> Iterator[Change]:
+    """The same in no order and one by one, for who may stop at the first."""
+    # Directories to compare, and whether their own entries are still to be.
+    stack: list[tuple[bytes, Directory | None, Directory | None, bool]] = [(b"", old, new, True)]
     while stack:
-        path, before, after = stack.pop()
-        if identical(before, after):
+        path, old, new, own = stack.pop()
+        if old is not None and new is not None and identical(old, new):
             continue
-        for name in {*before.names(), *after.names()}:
-            old_entry, new_entry = before.lookup(name), after.lookup(name)
+        if own and (wanted is None or wanted(path, True)):
+            before = old.entry if old is not None else None
+            after = new.entry if new is not None else None
+            if before != after:
+                yield Change(path, before, after)
+        for name in _unlike(old, new):
             here = join(path, name)
-            if old_entry != new_entry:
-                found.append(Change(here, old_entry, new_entry))
-            old_below = before.directory(name) if _is_dir(old_entry) else None
-            new_below = after.directory(name) if _is_dir(new_entry) else None
-            if old_below is not None and new_below is not None:
-                stack.append((here, old_below, new_below))
-            elif old_below is not None:
-                found.extend(Change(p, e, None) for p, e in _within(old_below, here))
-            elif new_below is not None:
-                found.extend(Change(p, None, e) for p, e in _within(new_below, here))
-    return sorted(found, key=_path)
+            below = old.directory(name) if old is not None else None
+            inner = new.directory(name) if new is not None else None
+            is_directory = below is not None or inner is not None
+            if wanted is not None and not wanted(here, is_directory):
+                continue
+            gone = old.lookup(name) if old is not None and below is None else None
+            come = new.lookup(name) if new is not None and inner is None else None
+            plain = gone is not None or come is not None
+            if plain and is_directory:
+                gone = below.entry if below is not None else gone
+                come = inner.entry if inner is not None else come
+            if gone != come:
+                yield Change(here, gone, come)
+            if is_directory:
+                stack.append((here, below, inner, not plain))
+
+
+def _unlike(old: Directory | None, new: Directory | None) -> Iterable[bytes]:
+    """The names in two directories that may not be the same in both."""
+    if old is None or new is None:
+        present = new if old is None else old
+        return present.names() if present is not None else ()
+    told = old.unlike(new) if hasattr(old, "unlike") else None
+    return {*old.names(), *new.names()} if told is None else told
 
 
 def _path(change: Change) -> bytes:

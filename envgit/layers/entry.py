@@ -224,7 +224,9 @@ class Directory(Protocol):
     """A directory of a root filesystem or of a layer, wherever it comes from.
 
     Implementations may also have an attribute ``identity``: two directories whose identities are
-    equal have equal content, which lets comparison skip them unread.
+    equal have equal content, which lets comparison skip them unread. And they may have a method
+    ``unlike(other)``: the names that are not known to be the same in both, or None when ``other``
+    is of a kind that cannot be asked.
     """
 
     @property

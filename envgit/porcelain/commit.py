@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from envgit.errors import Refused, UsageError
 from envgit.layers.compare import Change, changes
 from envgit.layers.ids import CommitId
+from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import layering, position, snapshot
-from envgit.porcelain.paths import picks, require_match
+from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.commits import subject_of

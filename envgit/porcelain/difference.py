@@ -9,26 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from envgit.layers import compare
 from envgit.layers.compare import Change
 from envgit.layers.entry import Entry, Kind
 from envgit.layers.ids import CommitId
+from envgit.layers.interest import picks, wanted_by
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.view import Overlay, ViewError
 from envgit.porcelain import chain, snapshot
 from envgit.porcelain.comparing import Choice, TextOptions
-from envgit.porcelain.paths import picks
 from envgit.porcelain.repository import Repository
 from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
 from envgit.repo.diff import TextPatch as TextPatch
 from envgit.store.store import MissingLayer
-
-if TYPE_CHECKING:
-    from envgit.repo.trees import TreeDirectory
 
 LARGEST = 8 << 20
 """Bytes; larger files are not compared by lines, which would take memory many times their size."""
@@ -173,9 +169,9 @@ def between(
     choice: Choice | None = None,
 ) -> Difference:
     """The difference between two commits; None is the empty environment."""
-    spec = Pathspec.parse(paths)
+    git, spec = repository.git, Pathspec.parse(paths)
     return Difference(
-        _tree_changes(repository.git.files(old), repository.git.files(new), spec),
+        compare.changes(git.files(old), git.files(new), wanted=wanted_by(spec)),
         _of_commit(repository, old),
         _of_commit(repository, new),
         spec,
@@ -204,20 +200,6 @@ def with_worktree(
         Pathspec.parse(paths),
         choice or Choice(),
     )
-
-
-def _tree_changes(
-    old: TreeDirectory | None, new: TreeDirectory | None, spec: Pathspec
-) -> list[Change]:
-    if not spec:
-        return texts.changes(old, new)
-
-    def wanted(path: bytes, is_directory: bool) -> bool:
-        return spec.matches(path, is_directory=is_directory) or (
-            is_directory and spec.may_match_beneath(path)
-        )
-
-    return texts.changes(old, new, wanted=wanted)
 
 
 def _of_commit(repository: Repository, commit: CommitId | None) -> Contents:

@@ -18,10 +18,10 @@ from envgit.layers.compare import Change, changes, difference
 from envgit.layers.directory import build, settle
 from envgit.layers.entry import Directory
 from envgit.layers.ids import ChangesId, CommitId, LayerId, TreeId
+from envgit.layers.interest import picks
 from envgit.layers.links import survivors
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.select import select
-from envgit.porcelain.paths import picks
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata, RunRecord
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the paths mean that a user names: one path, or which changes, and whether there are any."""
+"""What a path means that a user names, and whether it is there at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from envgit.errors import Refused
-from envgit.layers.compare import Change
 from envgit.layers.entry import Directory, Kind, find_entry, join
 from envgit.layers.pathspec import Item, Pathspec
 
@@ -20,15 +19,6 @@ def plain_path(text: str) -> bytes:
     plain = Pathspec.parse([f":(literal){text}"]).plain()
     assert plain is not None  # a literal one
     return plain[0]
-
-
-def picks(spec: Pathspec, change: Change) -> bool:
-    """Whether the specification picks what was or what is at the path of a change."""
-    return any(
-        spec.matches(change.path, is_directory=entry.kind == Kind.DIR)
-        for entry in (change.old, change.new)
-        if entry is not None
-    )
 
 
 def require_match(spec: Pathspec, trees: Sequence[Directory | None]) -> None:

@@ -76,22 +76,9 @@ def publish(
     who = signature or repository.signature()
     git = repository.git
     git.check_updates(publication.refs, publication.head)
-    operation = Operation(
-        verb=publication.verb,
-        command=repository.command,
-        time=who.time,
-        offset=who.offset,
-        worktree=repository.worktree.id,
-        refs=tuple((update.name, update.old, update.new) for update in publication.refs),
-        head=(publication.head.old, publication.head.new) if publication.head else None,
-        before=publication.before,
-        after=publication.after,
-        sealed=publication.sealed,
-        undoes=publication.undoes,
-        redoes=publication.redoes,
-        description=publication.description,
+    operation_id, operation_update = git.append_operation(
+        writer, _operation(repository, publication, who), who
     )
-    operation_id, operation_update = git.append_operation(writer, operation, who)
     writer.flush()
     crashpoint.reach("publish:objects")
     if publication.seals:
@@ -128,6 +115,25 @@ def publish(
             hint="nothing is lost: the next command finishes it, once the cause is gone",
         ) from error
     return operation_id
+
+
+def _operation(repository: Repository, publication: Publication, who: Signature) -> Operation:
+    """What the operation log says of it."""
+    return Operation(
+        verb=publication.verb,
+        command=repository.command,
+        time=who.time,
+        offset=who.offset,
+        worktree=repository.worktree.id,
+        refs=tuple((update.name, update.old, update.new) for update in publication.refs),
+        head=(publication.head.old, publication.head.new) if publication.head else None,
+        before=publication.before,
+        after=publication.after,
+        sealed=publication.sealed,
+        undoes=publication.undoes,
+        redoes=publication.redoes,
+        description=publication.description,
+    )
 
 
 def moving_head(

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from envgit.layers.compare import Change
 from envgit.layers.entry import Entry, Kind
 from envgit.layers.ids import CommitId
+from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.scan import Skipped
 from envgit.porcelain import snapshot
-from envgit.porcelain.paths import picks
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 from envgit.store.worktree import current_boot

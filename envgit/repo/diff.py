@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares commits' trees and texts: trees by their ids, so that only what differs is read."""
+"""Compares texts line by line, as git does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from envgit.layers.compare import Change
-from envgit.layers.entry import Entry, join
-from envgit.repo.escape import DIRECTORY_ENTRY, unescape
 from envgit.repo.libgit2 import native
-from envgit.repo.trees import TreeDirectory
 
 # git2/diff.h, git_diff_option_t
 _FORCE_TEXT = 1 << 20
@@ -29,72 +24,6 @@ _WHITESPACE = {
 }
 # git's xdiff-interface.c, buffer_is_binary(): FIRST_FEW_BYTES
 _LOOKED_AT = 8000
-
-Wanted = Callable[[bytes, bool], bool]
-"""(path, whether it is a directory) -> whether it, or anything beneath it, is of interest."""
-
-
-def changes(
-    old: TreeDirectory | None, new: TreeDirectory | None, *, wanted: Wanted | None = None
-) -> list[Change]:
-    """Every path at which two root filesystems differ, in bytewise order.
-
-    The same list as ``layers.compare.changes``; reads the pointers of what differs and no other.
-    ``wanted`` prunes: nothing is looked at beneath a directory for which it is False.
-    """
-    found: list[Change] = []
-    stack: list[tuple[bytes, TreeDirectory | None, TreeDirectory | None]] = [(b"", old, new)]
-    while stack:
-        path, before, after = stack.pop()
-        if before is not None and after is not None and before.identity == after.identity:
-            continue
-        one = before.entry if before is not None else None
-        other = after.entry if after is not None else None
-        if one != other and (wanted is None or wanted(path, True)):
-            found.append(Change(path, one, other))
-        _compare(path, before, after, wanted, found, stack)
-    return sorted(found, key=lambda change: change.path)
-
-
-def _compare(
-    path: bytes,
-    before: TreeDirectory | None,
-    after: TreeDirectory | None,
-    wanted: Wanted | None,
-    found: list[Change],
-    stack: list[tuple[bytes, TreeDirectory | None, TreeDirectory | None]],
-) -> None:
-    """What differs directly in one directory; sub-directories that differ go on the stack."""
-    old = before.raw if before is not None else {}
-    new = after.raw if after is not None else {}
-    for escaped in old.keys() | new.keys():
-        one, other = old.get(escaped), new.get(escaped)
-        if one == other or escaped == DIRECTORY_ENTRY:
-            continue
-        name = unescape(escaped)
-        here = join(path, name)
-        old_tree = before.directory(name) if before is not None and one and one[0] else None
-        new_tree = after.directory(name) if after is not None and other and other[0] else None
-        directory = old_tree is not None or new_tree is not None
-        if wanted is not None and not wanted(here, directory):
-            continue
-        # A directory's own entry is compared when it is taken off the stack, but where a file and
-        # a directory replace each other that is one change of the path, not two.
-        gone: Entry | None = None
-        come: Entry | None = None
-        if before is not None and one is not None and old_tree is None:
-            gone = before.lookup(name)
-        if after is not None and other is not None and new_tree is None:
-            come = after.lookup(name)
-        if old_tree is None and new_tree is None:
-            found.append(Change(here, gone, come))
-        elif gone is None and come is None:
-            stack.append((here, old_tree, new_tree))
-        else:
-            own_old = old_tree.entry if old_tree is not None else gone
-            own_new = new_tree.entry if new_tree is not None else come
-            found.append(Change(here, own_old, own_new))
-            _compare(here, old_tree, new_tree, wanted, found, stack)
 
 
 @dataclass(frozen=True, slots=True)

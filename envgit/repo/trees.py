@@ -119,6 +119,13 @@ class TreeDirectory:
             self._children[escaped] = child
         return child
 
+    def unlike(self, other: object) -> list[bytes] | None:
+        """The names that are not the same in both, told by ids alone; see `Directory`."""
+        if not isinstance(other, TreeDirectory):
+            return None
+        names = {name for name, _ in self.raw.items() ^ other.raw.items()}
+        return [unescape(name) for name in names - {DIRECTORY_ENTRY}]
+
     def _pointer(self, oid: bytes) -> Entry:
         kind, data = self._reader.read(oid.hex())
         if kind != "blob":

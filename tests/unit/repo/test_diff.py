@@ -6,10 +6,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envgit.layers import compare
-from envgit.layers.entry import Entry, Kind, Node
+from envgit.layers.compare import changes
+from envgit.layers.entry import Entry, Kind, Node, find_entry
 from envgit.layers.ids import TreeId
-from envgit.repo.diff import changes, is_binary, text_patch
+from envgit.repo.diff import is_binary, text_patch
 from envgit.repo.objects import ObjectWriter
 from envgit.repo.trees import TreeDirectory, read_node
 from tests.support.history import file, layer
@@ -37,15 +37,15 @@ def test_as_entry_by_entry(old: Node, new: Node) -> None:
     one, other = (TreeId(writer.write_rootfs(None, node)) for node in (old, new))
     assert read_node(writer, one) == old
     trees = TreeDirectory(writer, one), TreeDirectory(writer, other)
-    expected = compare.changes(old, new)
+    expected = changes(old, new)
     assert changes(*trees) == expected
-    assert changes(None, trees[0]) == compare.changes(None, old)
-    assert changes(trees[0], None) == compare.changes(old, None)
+    assert changes(None, trees[0]) == changes(None, old)
+    assert changes(trees[0], None) == changes(old, None)
     picked = changes(*trees, wanted=lambda path, _: path.startswith(b"x") or not path)
     assert picked == [each for each in expected if each.path.startswith(b"x") or not each.path]
     for change in expected:
-        assert trees[0].find(change.path) == change.old
-        assert trees[1].find(change.path) == change.new
+        assert find_entry(trees[0], change.path) == change.old
+        assert find_entry(trees[1], change.path) == change.new
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
