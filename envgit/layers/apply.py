@@ -9,7 +9,6 @@ hide everything below, directories merge, and whatever is no directory ends the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from envgit.layers.entry import Directory, Entry, Kind, Node, join, read_tree
 from envgit.layers.links import survivors
@@ -31,7 +30,7 @@ class Applied:
     @property
     def entry(self) -> Entry:
         if self._layer is not None:
-            return plain(self._layer.entry)
+            return self._layer.entry.plain()
         assert self._base is not None
         return self._base.entry
 
@@ -54,7 +53,7 @@ class Applied:
     def lookup(self, name: bytes) -> Entry | None:
         child = self._child(name)
         if child is not None:
-            return None if child.entry.kind == Kind.WHITEOUT else plain(child.entry)
+            return None if child.entry.kind == Kind.WHITEOUT else child.entry.plain()
         entry = self._base.lookup(name) if self._base is not None else None
         if entry is None or not entry.hardlinks:
             return entry
@@ -81,11 +80,6 @@ class Applied:
     def _below(self, path: bytes) -> bool:
         prefix = join(path, b"")
         return any(survivor.startswith(prefix) for survivor in self._survivors)
-
-
-def plain(entry: Entry) -> Entry:
-    """A layer's entry as it is in a root filesystem, where nothing is opaque."""
-    return replace(entry, opaque=False) if entry.opaque else entry
 
 
 def overlaid(base: Directory | None, layer: Node) -> Directory:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from envgit.layers.apply import plain
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry, join, walk
 from envgit.layers.links import leaves, members, survivors
 
@@ -196,9 +195,9 @@ class _Normalizer:
 
     def survey(self) -> None:
         """Visit every directory of the layer, parents first."""
-        if self.base is None or self.base.entry != plain(self.layer.entry):
+        if self.base is None or self.base.entry != self.layer.entry.plain():
             old = None if self.base is None else self.base.entry
-            self.changes.append(Change(b"", old, plain(self.layer.entry)))
+            self.changes.append(Change(b"", old, self.layer.entry.plain()))
         stack = [_Place(b"", self.layer, self.base, self.base, None)]
         while stack:
             place = stack.pop()
@@ -217,7 +216,7 @@ class _Normalizer:
     def _opaque(self, place: _Place) -> None:
         """Decide about an opaque mark; the root's means nothing to overlayfs."""
         if place.parent is None or place.base is None or not _shows(place.base, place.node):
-            place.result.entry = plain(place.node.entry)
+            place.result.entry = place.node.entry.plain()
             self.unopaque.append(place.path)
         else:
             place.base = None
@@ -245,7 +244,7 @@ class _Normalizer:
                 self._deleted(path, place.before, name)
             return None
         if kind == Kind.DIR:
-            self.changes.append(Change(path, old, plain(child.entry)))
+            self.changes.append(Change(path, old, child.entry.plain()))
             base = place.base.directory(name) if place.base is not None and _is_dir(lower) else None
             before = place.before
             before = before.directory(name) if before is not None and _is_dir(old) else None

@@ -107,6 +107,10 @@ class Entry:
             return self == other
         return replace(self, hardlinks=()) == replace(other, hardlinks=())
 
+    def plain(self) -> Entry:
+        """A layer's entry as it is in a root filesystem, where nothing is opaque."""
+        return replace(self, opaque=False) if self.opaque else self
+
     def with_links(self, hardlinks: tuple[bytes, ...]) -> Entry:
         """This entry as a member of another set of hard links."""
         return self if hardlinks == self.hardlinks else replace(self, hardlinks=hardlinks)

@@ -14,6 +14,7 @@ from envgit.layers.ids import CommitId, LayerId
 from envgit.layers.links import survivors
 from envgit.porcelain import position
 from envgit.porcelain.repository import Repository
+from envgit.repo.verify import verify_objects
 
 if TYPE_CHECKING:
     from envgit.repo.objects import ObjectWriter
@@ -53,8 +54,6 @@ def fsck(
 
 
 def _objects(repository: Repository, say: Progress) -> Iterator[Problem]:
-    from envgit.repo.maintenance import verify_objects
-
     for problem in verify_objects(repository.git, lambda done, total: say("objects", done, total)):
         yield Problem(problem.severity, problem.text)
 

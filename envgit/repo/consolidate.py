@@ -21,16 +21,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from envgit.fs import crashpoint, durable
-from envgit.repo import delta
-from envgit.repo.commits import LAYER, parse_commit
-from envgit.repo.pack import (
-    COMMIT,
-    KINDS,
-    TREE,
-    PackWriter,
-)
+from envgit.repo.commits import parse_commit
+from envgit.repo.pack import COMMIT, NUMBERS, TREE, PackWriter
 from envgit.repo.packindex import MANY_PACKS, PackError, PackIndex, index_paths
-from envgit.repo.reachable import Reachable, parse_any_tree
+from envgit.repo.resemblance import Related
 from envgit.repo.trees import Reader
 
 _FRESH_OBJECTS = 256
@@ -38,8 +32,6 @@ _FACTOR = 4
 # Above this a pack is left for gc: joining it would take noticeable time within a commit.
 _LARGEST = 256 << 20
 KEPT_BY = (".keep", ".promisor", ".mtimes", ".bitmap")
-
-_NUMBERS = {name.decode(): number for number, name in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,46 +101,27 @@ def _rewrite(directory: str, packs: list[_Pack], reader: Reader) -> None:
             for binary in index.ids():
                 if binary not in objects:
                     kind, data = reader.read(binary.hex())
-                    objects[binary] = (_NUMBERS[kind], data)
-    bases = _pairs(objects)
-    offsets: dict[bytes, int] = {}
+                    objects[binary] = (NUMBERS[kind], data)
     with PackWriter(directory) as writer:
-        for first in objects:
-            chain = [first]
-            while chain[-1] in bases:
-                chain.append(bases[chain[-1]])
-            for binary in reversed(chain):
-                if binary not in offsets:
-                    offsets[binary] = _write(writer, binary, bases.get(binary), objects, offsets)
+        _paired(objects).write(writer, lambda binary: objects[binary][1])
         _replace(directory, writer, packs)
 
 
-def _write(
-    writer: PackWriter,
-    binary: bytes,
-    base: bytes | None,
-    objects: dict[bytes, tuple[int, bytes]],
-    offsets: dict[bytes, int],
-) -> int:
-    kind, data = objects[binary]
-    if base is not None:
-        change = delta.between(objects[base][1], data, is_tree=kind == TREE)
-        if change is not None:
-            return writer.add_delta(binary, offsets[base], change)
-    return writer.add(binary, kind, data)
+def _paired(objects: dict[bytes, tuple[int, bytes]]) -> Related:
+    """The objects with which newer one an older one became, as far as both are at hand."""
+    found = Related({binary: kind for binary, (kind, _) in objects.items()})
 
+    def read(binary: bytes) -> bytes | None:
+        return objects[binary][1] if found.objects.get(binary) == TREE else None
 
-def _pairs(objects: dict[bytes, tuple[int, bytes]]) -> dict[bytes, bytes]:
-    """Which newer object an older one became, for objects of consecutive commits at hand."""
-    found = Reachable()
     # Newest first, so that the newest version is the one that is whole.
     for binary in reversed(_in_order(objects)):
         commit = parse_commit("", objects[binary][1])
         parent = objects.get(bytes.fromhex(commit.parents[0])) if commit.parents else None
         if parent is not None:
-            older = parse_commit("", parent[1])
-            _pair_trees(objects, found, bytes.fromhex(older.tree), bytes.fromhex(commit.tree))
-    return found.bases
+            older, newer = parse_commit("", parent[1]).tree, commit.tree
+            found.pair_versions(bytes.fromhex(older), bytes.fromhex(newer), read, within=objects)
+    return found
 
 
 def _in_order(objects: dict[bytes, tuple[int, bytes]]) -> list[bytes]:
@@ -168,30 +141,6 @@ def _in_order(objects: dict[bytes, tuple[int, bytes]]) -> list[bytes]:
             else:
                 ordered[stack.pop()] = None
     return list(ordered)
-
-
-def _pair_trees(
-    objects: dict[bytes, tuple[int, bytes]], found: Reachable, old: bytes, new: bytes
-) -> None:
-    """Pair two versions of a commit's tree, and what is in both under one name."""
-    stack = [(old, new, True)]
-    while stack:
-        old, new, top = stack.pop()
-        before, after = objects.get(old), objects.get(new)
-        if old == new or before is None or after is None or TREE not in (before[0], after[0]):
-            continue
-        if not top:
-            found.pair(old, new)
-        entries = parse_any_tree(before[1])
-        for name, (is_tree, newer) in parse_any_tree(after[1]).items():
-            older = entries.get(name)
-            # A layer has nothing to do with the layer before it.
-            if older is None or older[1] == newer or (top and name == LAYER):
-                continue
-            if is_tree and older[0]:
-                stack.append((older[1], newer, False))
-            elif not is_tree and not older[0] and older[1] in objects and newer in objects:
-                found.pair(older[1], newer)
 
 
 def _replace(directory: str, writer: PackWriter, packs: list[_Pack]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
-from envgit.repo import delta
 from envgit.repo.consolidate import alone
-from envgit.repo.pack import KINDS, TREE, PackWriter
+from envgit.repo.pack import NUMBERS, PackWriter
 from envgit.repo.packindex import PackIndex, index_paths
-from envgit.repo.reachable import Reachable, reach
-from envgit.repo.verify import verify_objects as verify_objects
+from envgit.repo.reachable import reach
+from envgit.repo.resemblance import Related
 
 if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
 
-_NUMBERS = {name.decode(): number for number, name in KINDS.items()}
 _HEX = set("0123456789abcdef")
 
 
@@ -60,7 +58,9 @@ def repack(repository: GitRepository, *, prune_before: int | None) -> Repacked:
         loose = list(_loose(repository))
         found = reach(repository)
         elsewhere = _ids(stem for stem in old if stem not in replaced)
-        name = _write_reachable(repository, found, elsewhere)
+        with PackWriter(directory) as writer:
+            found.write(writer, lru_cache(maxsize=256)(_reader(repository)), but=elsewhere)
+            name = writer.publish()
         kept, pruned, kept_name = _write_young(
             repository, found, elsewhere, replaced, loose, prune_before
         )
@@ -70,36 +70,13 @@ def repack(repository: GitRepository, *, prune_before: int | None) -> Repacked:
     return Repacked(len(found.objects), kept, pruned, before, _bytes(repository))
 
 
-def _write_reachable(
-    repository: GitRepository, found: Reachable, elsewhere: set[bytes]
-) -> str | None:
-    @lru_cache(maxsize=256)
-    def read(binary: bytes) -> bytes:
-        return repository.read(binary.hex())[1]
-
-    offsets: dict[bytes, int] = {}
-    with PackWriter(_packs(repository)) as writer:
-        for first in found.objects:
-            chain = [first]
-            while chain[-1] in found.bases:
-                chain.append(found.bases[chain[-1]])
-            for binary in reversed(chain):
-                if binary in offsets or binary in elsewhere:
-                    continue
-                kind, base = found.objects[binary], found.bases.get(binary)
-                change = None
-                if base is not None and base in offsets:
-                    change = delta.between(read(base), read(binary), is_tree=kind == TREE)
-                if base is not None and change is not None:
-                    offsets[binary] = writer.add_delta(binary, offsets[base], change)
-                else:
-                    offsets[binary] = writer.add(binary, kind, read(binary))
-        return writer.publish()
+def _reader(repository: GitRepository) -> Callable[[bytes], bytes]:
+    return lambda binary: repository.read(binary.hex())[1]
 
 
 def _write_young(
     repository: GitRepository,
-    found: Reachable,
+    found: Related,
     elsewhere: set[bytes],
     replaced: list[str],
     loose: list[tuple[bytes, str]],
@@ -122,7 +99,7 @@ def _write_young(
         with PackWriter(_packs(repository)) as writer:
             for binary in young:
                 kind, data = repository.read(binary.hex())
-                writer.add(binary, _NUMBERS[kind], data)
+                writer.add(binary, NUMBERS[kind], data)
             name = writer.publish()
         if name is not None:
             newest = max(ages[binary] for binary in young)
@@ -146,7 +123,7 @@ def _remove(directory: str, packs: list[str], loose: list[tuple[bytes, str]]) ->
         with suppress(OSError):
             os.rmdir(os.path.dirname(path))
     for name in os.listdir(directory):
-        if name.startswith(("tmp_pack_", "tmp_idx_")) and name not in packs:
+        if name.startswith(("tmp_pack_", "tmp_idx_")):
             _remove_leftover(os.path.join(directory, name))
 
 

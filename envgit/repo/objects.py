@@ -20,6 +20,7 @@ from envgit.repo.pack import (
     BLOB,
     COMMIT,
     KINDS,
+    NUMBERS,
     TAG,
     TREE,
     PackWriter,
@@ -27,7 +28,7 @@ from envgit.repo.pack import (
 )
 from envgit.repo.packindex import MANY_PACKS, PackIndex, index_paths
 from envgit.repo.signature import Signature
-from envgit.repo.trees import RawTree, Reader, encode_tree, parse_tree, without_opaque
+from envgit.repo.trees import RawTree, Reader, encode_tree, parse_tree
 
 # How many bytes of objects are held in memory before they go to an unpublished pack on disk.
 _HELD_BYTES = 16 << 20
@@ -91,8 +92,7 @@ class ObjectWriter:
 
     def add_raw(self, kind: str, data: bytes) -> str:
         """Add an object by the name of its kind, its bytes as git has them."""
-        number = next(number for number, name in KINDS.items() if name.decode() == kind)
-        return self._add(number, data).hex()
+        return self._add(NUMBERS[kind], data).hex()
 
     def read(self, oid: str) -> tuple[str, bytes]:
         """(kind, data) of an object held here or in the repository; raises ObjectMissing."""
@@ -212,7 +212,7 @@ class ObjectWriter:
             if tree is not None and not (node is not None and node.entry.opaque):
                 raw = parse_tree(self.read(tree)[1])
             if node is not None:
-                raw[DIRECTORY_ENTRY] = (False, self._pointer(without_opaque(node.entry)))
+                raw[DIRECTORY_ENTRY] = (False, self._pointer(node.entry.plain()))
             self._overlay(raw, node, changed, index, order)
             raws.append(raw)
         return TreeId(self._write_trees(raws, [(item[3], item[4]) for item in order]))

@@ -27,6 +27,7 @@ from envgit.repo.packindex import INDEX_MAGIC, PackError
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
 KINDS = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
+NUMBERS = {name.decode(): number for number, name in KINDS.items()}
 
 _OFS_DELTA = 6
 _HEADER = 12

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Protocol
 
 from envgit.errors import EnvgitError
@@ -172,8 +171,3 @@ def read_node(reader: Reader, oid: TreeId) -> Node:
                     raise TreeError(f"{binary_id.hex()} is a directory's pointer without a tree")
             children[unescape(name)] = child
     return root
-
-
-def without_opaque(entry: Entry) -> Entry:
-    """The entry as a root filesystem has it: opaque says something about a layer only."""
-    return replace(entry, opaque=False) if entry.opaque else entry

@@ -15,15 +15,13 @@ from envgit.repo import reflog
 from envgit.repo.commits import LAYER, ROOTFS, parse_commit, parse_tag
 from envgit.repo.escape import DIRECTORY_ENTRY, unescape
 from envgit.repo.metadata import FILE_NAME, Metadata
-from envgit.repo.pack import KINDS, object_id
+from envgit.repo.pack import NUMBERS, object_id
 from envgit.repo.packindex import PackError, PackIndex, index_paths
-from envgit.repo.reachable import parse_any_tree
+from envgit.repo.resemblance import parse_any_tree
 from envgit.repo.trees import parse_tree
 
 if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
-
-_NUMBERS = {name.decode(): number for number, name in KINDS.items()}
 
 Progress = Callable[[int, int], None]
 
@@ -73,7 +71,7 @@ class _Verifier:
             kind, data = self._read(binary)
             if not kind:
                 yield ObjectProblem("error", f"object {binary.hex()} in {pack}.pack is corrupt")
-            elif object_id(_NUMBERS[kind], data) != binary:
+            elif object_id(NUMBERS[kind], data) != binary:
                 self._bad.add(binary)
                 yield ObjectProblem("error", f"object {binary.hex()} in {pack}.pack is another")
         if self._progress is not None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from envgit.layers.entry import is_name
 from envgit.repo.escape import escape
-from envgit.repo.maintenance import repack, verify_objects
+from envgit.repo.maintenance import repack
 from envgit.repo.pack import BLOB, COMMIT, TREE, PackWriter, object_id
 from envgit.repo.repository import GitRepository
+from envgit.repo.verify import verify_objects
 from tests.interop.dags import ENVIRONMENT, git
 from tests.support.history import CLOCK, WHITEOUT, History, who
 
