@@ -21,10 +21,12 @@ from envgit.sandbox.plan import OverlayRoot, Plan, RunOptions, make_plan
 from envgit.sandbox.roots import Root
 from envgit.sandbox.supervisor import Outcome
 from envgit.sandbox.supervisor import run as run_plan
+from envgit.store.failures import StoreError
 from envgit.store.running import RunningRecord
 from envgit.store.worktree import State, Worktree
 
 if TYPE_CHECKING:
+    from envgit.layers.ids import ChangesId
     from envgit.porcelain.commit import CommitResult
 
 # The sandbox's words for a run are ours, too: the command line speaks to porcelain alone.
@@ -63,22 +65,25 @@ def run(
         raise UsageError("changes that are thrown away cannot be committed")
     wanted = _with_settings(repository, options or RunOptions(), argv)
     started = time.time()
+    changes: ChangesId | None = None
     if discard or revision is not None:
         outcome = _run_aside(repository, wanted, revision, prepare)
     else:
-        outcome = _run_in_worktree(repository, wanted, prepare)
+        outcome, changes = _run_in_worktree(repository, wanted, prepare)
     if outcome is None:
         return RunResult(0)
     result = RunResult(outcome.exit_code, outcome.signal)
-    if discard or revision is not None:
+    if changes is None:
         return result
-    repository.worktree.append_run(
+    _record(
+        repository,
+        changes,
         {
             "argv": list(wanted.argv),
             "exit_code": outcome.exit_code,
             "started": int(started),
             "duration_ms": int((time.time() - started) * 1000),
-        }
+        },
     )
     if commits and outcome.exit_code == 0:
         from envgit.porcelain.commit import NothingToCommit, commit
@@ -90,10 +95,27 @@ def run(
     return result
 
 
+def _record(repository: Repository, changes: ChangesId, record: dict[str, object]) -> None:
+    """Note a run beside its changes; or where the worktree is now, if they were committed since.
+
+    A disk that is full does not take the command's exit status away.
+    """
+    worktree = repository.worktree
+    try:
+        try:
+            worktree.append_run(record, changes)
+        except FileNotFoundError:
+            worktree.append_run(record)
+    except (StoreError, FileNotFoundError) as error:
+        repository.notify(f"this run is not recorded: {error}")
+
+
 def _run_in_worktree(
     repository: Repository, options: RunOptions, prepare: Callable[[Plan], bool] | None
-) -> Outcome | None:
+) -> tuple[Outcome | None, ChangesId]:
     """Run on the worktree's own change set, joining the mount of whatever runs there already.
+
+    Returns that change set, too: when the command ends, the worktree may be elsewhere.
 
     The lock is held until the environment is mounted, so that two mounts never share an upper
     directory; the record of the run is locked by the environment itself.
@@ -109,9 +131,9 @@ def _run_in_worktree(
         while True:
             plan = _make_plan(repository, root_of(repository, state), options, state)
             if prepare is not None and not prepare(plan):
-                return None
+                return None, state.changes
             try:
-                return _start(repository, worktree, plan, state, locked)
+                return _start(repository, worktree, plan, state, locked), state.changes
             except RootGone:
                 # What we wanted to join ended just then; once nobody is left we mount afresh.
                 continue

@@ -115,8 +115,18 @@ def uncommitted_runs(repository: Repository, current: Current) -> tuple[RunRecor
         taken = []
     state = current.state
     records = repository.worktree.runs(state.changes)[state.committed_runs :]
-    ours = map(_run_record, records)
+    ours = map(_run_record, filter(_is_run, records))
     return (*taken, *ours)
+
+
+def _is_run(record: Mapping[str, Any]) -> bool:
+    """Whether a line of the file of runs, which anybody may have edited, says what it must."""
+    argv = record.get("argv")
+    return (
+        isinstance(argv, list)
+        and all(isinstance(word, str) for word in argv)
+        and all(type(record.get(key)) is int for key in ("exit_code", "started", "duration_ms"))
+    )
 
 
 def _run_record(record: Mapping[str, Any]) -> RunRecord:

@@ -120,10 +120,13 @@ class Worktree:
     # -- what was run since the last commit -------------------------------------------------
 
     def append_run(self, record: Mapping[str, Any], changes: ChangesId | None = None) -> None:
-        """Add one run's record to the change set (default: the present one) as a JSON line."""
+        """Add one run's record to the change set (default: the present one) as a JSON line.
+
+        Raises FileNotFoundError when the change set is not there any more, and StoreFull.
+        """
         file = self._runs_file(changes)
         line = (json.dumps(record, separators=(",", ":")) + "\n").encode()
-        with explained("record the run", file):
+        with explained("record the run", file, or_missing=True):
             fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 written = os.write(fd, line)
@@ -202,17 +205,7 @@ def _run(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and _is_run(record) else None
-
-
-def _is_run(record: dict[str, Any]) -> bool:
-    numbers = (record.get(key) for key in ("exit_code", "started", "duration_ms"))
-    argv = record.get("argv")
-    return (
-        all(type(number) is int for number in numbers)
-        and isinstance(argv, list)
-        and all(isinstance(word, str) for word in argv)
-    )
+    return record if isinstance(record, dict) else None
 
 
 def _holds_more(upper: str, known: frozenset[str]) -> bool:

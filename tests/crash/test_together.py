@@ -285,3 +285,20 @@ def test_a_killed_live_commit_leaves_nothing_frozen(
 def _blocked(pid: int) -> bool:
     """Whether the process waits for a lock (it shows in /proc/locks with an arrow)."""
     return any(f" {pid} " in line and "->" in line for line in Path("/proc/locks").open())
+
+
+def test_a_run_is_recorded_where_its_changes_are(lab: Lab, begin: Callable[..., Started]) -> None:
+    """However commits and ends of runs fall together, each run succeeds and is recorded once."""
+    for turn in range(3):
+        work = [begin("run", "--", "sh", "-c", f"echo {n} > /{turn}-{n}") for n in range(3)]
+        work += [begin("commit", "--allow-empty", "-q", "-m", f"c{turn}") for _ in range(3)]
+        for each in work:
+            each.wait().ok()
+    lab.call(["commit", "--allow-empty", "-q", "-m", "end"]).ok()
+    repository = lab.open()
+    recorded = []
+    for entry in repository.log():
+        runs = repository.git.metadata(entry.commit.id).runs
+        recorded += [run.argv[-1] for run in runs]
+    assert sorted(recorded) == sorted(f"echo {n} > /{t}-{n}" for t in range(3) for n in range(3))
+    lab.fsck()
