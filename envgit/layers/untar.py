@@ -238,6 +238,8 @@ class _Extractor:
         if self.entries > self.max_entries:
             raise ArchiveError(f"the archive has more than {self.max_entries} entries")
         path = _beneath(member.name, "holds")
+        if member.size < 0:  # by a pax record; `_proc_member` has seen the header's own
+            raise ArchiveError(f"{member.name!r} has an impossible size: {member.size}")
         try:
             self._member(archive, member, path)
         except OSError as error:

@@ -131,6 +131,12 @@ def test_bombs_are_bounded(tmp_path: Path) -> None:
         extract(info.tobuf(tarfile.GNU_FORMAT), tmp_path / "c")
 
 
+@pytest.mark.parametrize("size", ["-1", "-1024"])
+def test_a_negative_size_in_a_pax_record_is_impossible(tmp_path: Path, size: str) -> None:
+    with pytest.raises(tar.ArchiveError, match=f"'f' has an impossible size: {size}"):
+        extract(archive(member("f", data=b"x", pax_headers={"size": size})), tmp_path / "d")
+
+
 def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
     data = bytearray(archive(member("a"), member("b"), member("c")))
     data[512 + 150] ^= 0xFF
