@@ -79,7 +79,7 @@ KNOWN: tuple[Setting, ...] = (
         "gc.repositoryExpire",
         "expiry",
         "90.days.ago",
-        "How long ``gc`` keeps the layers of a repository whose folder cannot be found.",
+        "How long ``gc`` keeps the layers of a repository that cannot be found where it was.",
     ),
     Setting(
         "include.path",

@@ -72,7 +72,7 @@ def _print_gc(app: App, result: GcResult) -> None:
         plural = "" if result.expired == 1 else "s"
         out.line(f"{verb} {result.expired} operation{plural} older than the expiry")
     for path in result.kept_for:
-        out.warning(f"layers are kept for {path}, whose folder cannot be found")
+        out.warning(f"layers are kept for a repository that is no longer at {path}")
 
 
 @verb("du", "du [-b] [<commit>]")

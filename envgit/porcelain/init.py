@@ -10,19 +10,17 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
 from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source, parse_source
 from envgit.layers.ids import ChangesId
 from envgit.porcelain.commit import CommitResult, commit
+from envgit.porcelain.relocate import uses
 from envgit.porcelain.repository import DIRECTORY, Repository, open_store
 from envgit.settings import Settings
 from envgit.store.worktree import State, Worktree
-
-if TYPE_CHECKING:
-    from envgit.store.store import Store
 
 # The PATH of Docker's own default (moby, oci/defaults.go), which images are written for.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -87,18 +85,22 @@ def init(
     store = open_store(environ, settings)
     with store.lock(exclusive=False, what="init", on_wait=repository.notify):
         changes = store.new_changes()
+        worktree = Worktree.create(store)
         try:
             if parsed is not None:
                 _fill(repository, changes, parsed, progress, stdin)
-            os.makedirs(project, exist_ok=True)
-            with _building(project) as place:
+            with _folder(project), _building(project) as place:
                 made = opened(place)
-                _create(made, store, changes, branch or settings.get_text("init.defaultBranch"))
+                worktree.write_state(State(repository=made.path, changes=changes))
+                _create(made, worktree, branch or settings.get_text("init.defaultBranch"))
                 first = _first(made, parsed, message) if parsed is not None else None
                 _publish(made, path)
         except BaseException:
-            store.delete_changes(changes)
-            store.empty_trash()
+            if not uses(path, worktree.id):  # else Ctrl-C came after it was published
+                store.unregister(path, [worktree.id])
+                store.trash(worktree.path)
+                store.delete_changes(changes)
+                store.empty_trash()
             raise
     # Anew: filling may have read the settings before the repository's own file was there.
     return InitResult(opened(path), False, first)
@@ -113,6 +115,26 @@ def _again(repository: Repository, source: str | None) -> InitResult:
     if source is not None:
         raise EnvgitError(f"{repository.project} is an envgit repository already")
     return InitResult(repository, True, None)
+
+
+@contextmanager
+def _folder(project: str) -> Iterator[None]:
+    """The folder of the project, and those above it; what was made goes again after an error."""
+    made = []
+    above = project
+    while not os.path.lexists(above):
+        made.append(above)
+        above = os.path.dirname(above)
+    os.makedirs(project, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            try:
+                os.rmdir(folder)
+            except OSError:  # somebody else put something into it
+                break
+        raise
 
 
 @contextmanager
@@ -151,14 +173,12 @@ def _remove_abandoned(place: str) -> None:
         os.close(fd)
 
 
-def _create(repository: Repository, store: Store, changes: ChangesId, branch: str) -> None:
-    """The git repository and its worktree, whose change set holds the source's content."""
+def _create(repository: Repository, worktree: Worktree, branch: str) -> None:
+    """The git repository, with the settings that name its worktree."""
     from envgit.repo.config import set_value
     from envgit.repo.repository import GitRepository
 
     GitRepository.create(repository.path, initial_branch=branch)
-    worktree = Worktree.create(store)
-    worktree.write_state(State(repository=repository.path, changes=changes))
     config = os.path.join(repository.path, "config")
     set_value(config, "envgit.worktree", worktree.id)
 

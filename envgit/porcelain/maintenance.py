@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
+from envgit.porcelain.relocate import uses
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import truncate
 from envgit.repo.repository import GitRepository
 from envgit.store import sweep
-from envgit.store.registry import note_presence, unregister
+from envgit.store.registry import Registration, note_presence
 from envgit.store.usage import Usage
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 class GcResult:
     """What was deleted (or with ``dry_run`` would be).
 
-    ``expired`` counts operations that left the log, ``kept_for`` names repositories whose folder
-    cannot be found and whose layers are therefore all kept for now.
+    ``expired`` counts operations that left the log, ``kept_for`` names repositories that cannot
+    be found where they were, and whose layers are therefore all kept for now.
     """
 
     dry_run: bool
@@ -139,8 +140,15 @@ def _needed(repository: Repository, now: int, *, dry_run: bool) -> _Needed:
     needed = _Needed(set(), set(), set(), set(), ())
     missing = []
     grace = repository.settings.get_expiry("gc.repositoryExpire")
+    own = repository.worktree.id
+    needed.worktrees.add(own)
+    _add(needed, repository.git)
+    if not dry_run:  # whatever became of its registration
+        store.register(repository.path, [own])
     for entry in store.repositories():
-        present = os.path.isfile(os.path.join(entry.path, "HEAD"))
+        if own in entry.worktrees:
+            continue
+        present = _is_there(entry)
         if not dry_run:
             entry = note_presence(store, entry, present=present, now=now)
         if present:
@@ -149,9 +157,15 @@ def _needed(repository: Repository, now: int, *, dry_run: bool) -> _Needed:
         elif grace is None or now - (entry.missing_since or now) < grace:
             missing.append(entry.path)
         elif not dry_run:
-            unregister(store, entry.path)
-    needed.worktrees.add(repository.worktree.id)
+            store.unregister(entry.path, entry.worktrees)
     return _Needed(needed.layers, needed.changes, needed.commits, needed.worktrees, tuple(missing))
+
+
+def _is_there(entry: Registration) -> bool:
+    """Whether the repository can be found, and is not another one made where that was."""
+    return os.path.isfile(os.path.join(entry.path, "HEAD")) and any(
+        uses(entry.path, worktree) for worktree in entry.worktrees
+    )
 
 
 def _add(needed: _Needed, git: GitRepository) -> None:

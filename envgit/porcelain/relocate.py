@@ -22,9 +22,7 @@ def relocate(repository: Repository, worktree: Worktree) -> Worktree:
     uncommitted changes: the copy gets a new worktree at its HEAD, and ``notify`` says so.
     """
     state = worktree.state()
-    if _is_same(state.repository, repository.path) or not _still_uses(
-        state.repository, worktree.id
-    ):
+    if _is_same(state.repository, repository.path) or not uses(state.repository, worktree.id):
         with worktree.lock(what="moving the repository"):
             worktree.write_state(worktree.state()._replace(repository=repository.path))
         repository.store.register(repository.path, [worktree.id])
@@ -37,7 +35,8 @@ def _is_same(old: str, new: str) -> bool:
     return os.path.isdir(old) and os.path.samefile(old, new)
 
 
-def _still_uses(path: str, worktree: WorktreeId) -> bool:
+def uses(path: str, worktree: WorktreeId) -> bool:
+    """Whether the repository at ``path`` is there and names this worktree as its own."""
     from envgit.settings import read_file
 
     config = os.path.join(path, "config")

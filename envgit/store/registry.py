@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which repositories use the store: garbage collection may only delete what none of them needs.
 
-One file a repository, ``repositories/<first 32 hex digits of sha256(path)>``. A repository whose
-folder cannot be found (moved, or on a disk that is not there now) keeps its registration, with the
-time it was first missed, so that ``gc`` can wait before it takes that for deleted.
+One file a repository, named after its path and its worktrees: a repository that is made where
+another one was must not take over the claim of the other, whose folder may only have been renamed.
+A repository whose folder cannot be found (moved, or on a disk that is not there now) keeps its
+registration, with the time it was first missed, so that ``gc`` can wait before it takes that for
+deleted. A worktree belongs to one repository, so that registering one that was moved ends what its
+old path claims.
 """
 
 from __future__ import annotations
@@ -39,38 +42,27 @@ class Registration(NamedTuple):
 
 
 def register(store: Store, path: str, worktrees: Iterable[WorktreeId]) -> None:
-    """Register the repository, replacing what was known of it. Durable. No-op when unchanged."""
-    entry = Registration(os.path.abspath(path), tuple(sorted(set(worktrees))))
-    file = _file(store, entry.path)
+    """Register the repository; what claimed one of its worktrees before is forgotten. Durable."""
+    entry = _entry(path, worktrees)
     try:
-        if _read(file) == entry:
-            return
+        known = _read(_file(store, entry)) == entry
     except (FileNotFoundError, RegistrationError):
-        pass  # absent or damaged: written anew
-    _write(file, entry)
+        known = False  # absent or damaged: written anew
+    if not known:
+        _write(store, entry)
 
 
-def unregister(store: Store, path: str) -> None:
+def unregister(store: Store, path: str, worktrees: Iterable[WorktreeId]) -> None:
     """Forget the repository. Its layers go at the next ``gc``."""
-    file = _file(store, os.path.abspath(path))
-    with explained("forget the repository", file):
-        try:
-            os.unlink(file)
-        except FileNotFoundError:
-            return
-        durable.sync_directory(os.path.dirname(file))
+    _delete(_file(store, _entry(path, worktrees)))
 
 
 def repositories(store: Store) -> list[Registration]:
     """Every registration, sorted by path. Raises RegistrationError for one that is damaged."""
-    folder = os.path.join(store.path, "repositories")
-    with explained("read", folder):
-        # Other names are temporary files that a crash left behind.
-        names = [name for name in os.listdir(folder) if is_hex(name, 32)]
     found = []
-    for name in names:
+    for file in _files(store):
         try:
-            found.append(_read(os.path.join(folder, name)))
+            found.append(_read(file))
         except FileNotFoundError:
             continue
     return sorted(found)
@@ -82,16 +74,29 @@ def note_presence(store: Store, entry: Registration, *, present: bool, now: int)
     if since == entry.missing_since:
         return entry
     entry = entry._replace(missing_since=since)
-    _write(_file(store, entry.path), entry)
+    _write(store, entry)
     return entry
 
 
-def _file(store: Store, path: str) -> str:
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()
+def _files(store: Store) -> list[str]:
+    folder = os.path.join(store.path, "repositories")
+    with explained("read", folder):
+        # Other names are temporary files that a crash left behind.
+        return [os.path.join(folder, name) for name in os.listdir(folder) if is_hex(name, 32)]
+
+
+def _entry(path: str, worktrees: Iterable[WorktreeId]) -> Registration:
+    return Registration(os.path.abspath(path), tuple(sorted(set(worktrees))))
+
+
+def _file(store: Store, entry: Registration) -> str:
+    key = "\0".join((entry.path, *entry.worktrees))
+    digest = hashlib.sha256(os.fsencode(key)).hexdigest()
     return os.path.join(store.path, "repositories", digest[:32])
 
 
-def _write(file: str, entry: Registration) -> None:
+def _write(store: Store, entry: Registration) -> None:
+    file = _file(store, entry)
     record = {
         "format": FORMAT,
         "path": entry.path,
@@ -100,6 +105,22 @@ def _write(file: str, entry: Registration) -> None:
     }
     with explained("register the repository", file):
         durable.write_file(file, (json.dumps(record, indent=1) + "\n").encode())
+    for other in _files(store):
+        try:
+            superseded = other != file and set(_read(other).worktrees) & set(entry.worktrees)
+        except (FileNotFoundError, RegistrationError):
+            continue  # a damaged one is for `gc` to name
+        if superseded:
+            _delete(other)
+
+
+def _delete(file: str) -> None:
+    with explained("forget the repository", file):
+        try:
+            os.unlink(file)
+        except FileNotFoundError:
+            return
+        durable.sync_directory(os.path.dirname(file))
 
 
 def _read(file: str) -> Registration:
@@ -134,6 +155,6 @@ def _fault(record: object) -> str | None:
 def _damaged(file: str, fault: str) -> RegistrationError:
     return RegistrationError(
         f"the registration {file} is damaged: {fault}",
-        hint="run any envgit command in the repository it belongs to, or delete the file if that "
-        "repository is gone",
+        hint="delete it, and run `envgit gc` first in the repository it belongs to, if that is "
+        "still there",
     )

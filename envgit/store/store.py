@@ -260,6 +260,12 @@ class Store:
 
         registry.register(self, repository, worktrees)
 
+    def unregister(self, repository: str, worktrees: Iterable[WorktreeId]) -> None:
+        """Take back what `register` did, if it did."""
+        from envgit.store import registry
+
+        registry.unregister(self, repository, worktrees)
+
     def repositories(self) -> list[Registration]:
         """The repositories that use this store; see registry.py."""
         from envgit.store import registry

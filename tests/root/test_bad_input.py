@@ -402,13 +402,15 @@ HOSTILE = {
     "through a symlink": [member("s", SYM, "/tmp"), member("s/evil")],
     "a hard link out": [member("l", HARD, "../../../../etc/passwd")],
     "a hard link through a symlink": [member("s", SYM, "/etc"), member("l", HARD, "s/passwd")],
+    # Unpacked, and refused only when it is to be committed.
+    "deeper than git goes": [member("d/" * 2100 + "l")],
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "a.tar", member("good"), *HOSTILE[name])
-    refuse(tmp_path, f"tar:{archive}", r"evil|passwd|\bl\b")
+    refuse(tmp_path, f"tar:{archive}", r"evil|passwd|\bl\b|deep")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".zst"])

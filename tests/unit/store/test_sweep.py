@@ -36,7 +36,8 @@ def disk(store: Store) -> int:
 
 def test_only_what_nobody_names_goes(opened: Store, worktree: Worktree) -> None:
     kept, mounted, running, dropped = (seal(opened, digit) for digit in "1234")
-    state = worktree.state()._replace(base=CommitId("a" * 40), depth=1, stack=(f"layers/{mounted}",)
+    state = worktree.state()._replace(
+        base=CommitId("a" * 40), depth=1, stack=(f"layers/{mounted}",)
     )
     worktree.write_state(state)
     parked, forgotten, unsealed = (opened.new_changes() for _ in range(3))
@@ -124,9 +125,20 @@ def test_a_repository_that_cannot_be_found_is_missed_not_forgotten(opened: Store
     registry.note_presence(opened, entry, present=True, now=3000)
     (entry,) = opened.repositories()
     assert entry.missing_since is None
-    registry.unregister(opened, "/gone/.envgit")
-    registry.unregister(opened, "/gone/.envgit")
+    opened.unregister("/gone/.envgit", [WorktreeId("1" * 16)])
+    opened.unregister("/gone/.envgit", [WorktreeId("1" * 16)])
     assert opened.repositories() == []
+
+
+def test_a_worktree_belongs_to_one_repository_and_a_path_to_several(opened: Store) -> None:
+    one, two = WorktreeId("1" * 16), WorktreeId("2" * 16)
+    opened.register("/lab/.envgit", [one])
+    opened.register("/lab/.envgit", [two])  # mv lab old; envgit init lab
+    found = [(entry.path, entry.worktrees) for entry in opened.repositories()]
+    assert found == [("/lab/.envgit", (one,)), ("/lab/.envgit", (two,))]
+    opened.register("/old/.envgit", [one])  # the moved one is used again
+    found = [(entry.path, entry.worktrees) for entry in opened.repositories()]
+    assert found == [("/lab/.envgit", (two,)), ("/old/.envgit", (one,))]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 9}', '{"format": 1, "path": "x"}'])
