@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings as git has them: the same files' syntax and levels, read without loading git.
 
-``run`` reads settings on each start, hence a reader of our own (config_syntax.py; the writing side
-is libgit2's, in ``repo/config.py``). Nothing here looks at the process's environment by itself.
+``run`` reads settings on each start, hence a reader of our own (``config_syntax.py``); files are
+changed in ``repo/config.py``. Nothing here looks at the process's environment by itself.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers as directories on disk: made, settled, merged and checked, in the form overlayfs mounts.
+"""Layers as directories on disk: made, settled and checked, in the form overlayfs mounts.
 
 A whiteout is a character device 0:0; an opaque directory carries ``trusted.overlay.opaque=y``
 (linux/Documentation/filesystems/overlayfs.rst). No function here follows a symlink of a layer.
@@ -18,11 +18,9 @@ from envgit.fs.beneath import Walker, hold_parent
 from envgit.layers.compare import Normalized
 from envgit.layers.copying import Copier
 from envgit.layers.entry import Entry, Kind, Node, join, walk
-from envgit.layers.merge import merge
+from envgit.layers.marks import OPAQUE_NAMES
 from envgit.layers.scan import scan
-from envgit.layers.writer import OPAQUE, UNLINKABLE, WriteError, Writer, write_attributes
-
-__all__ = ["Problem", "WriteError", "build", "copy", "merge", "settle", "verify"]
+from envgit.layers.writer import UNLINKABLE, WriteError, Writer, write_attributes
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -160,7 +158,7 @@ def settle(root: str | bytes, normalized: Normalized) -> None:
 
 
 def _remove_mark(fd: int) -> None:
-    for name in (OPAQUE, "user.overlay.opaque"):
+    for name in OPAQUE_NAMES:
         try:
             os.removexattr(fd, name)
         except OSError as error:

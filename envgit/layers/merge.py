@@ -16,7 +16,8 @@ from contextlib import ExitStack
 from envgit.fs.beneath import Walker
 from envgit.layers.copying import Copier
 from envgit.layers.entry import Entry, Kind, is_overlay_xattr, join
-from envgit.layers.scan import HOST_XATTRS
+from envgit.layers.marks import is_opaque, is_whiteout
+from envgit.layers.scan import HOST_XATTRS, SPECIAL_KINDS
 from envgit.layers.writer import UNLINKABLE, Writer, write_attributes
 
 _DIR = "d"
@@ -78,10 +79,10 @@ class _Merger:
                         continue
                     kind = self._kind(fd, item)
                     if known is None:
-                        closed = kind != _DIR or self._is_opaque(fd, item.name)
+                        closed = kind != _DIR or is_opaque(f"/proc/self/fd/{fd}/{item.name}")
                         found[name] = (kind, [source], closed)
                     elif kind == _DIR:
-                        closed = self._is_opaque(fd, item.name)
+                        closed = is_opaque(f"/proc/self/fd/{fd}/{item.name}")
                         found[name] = (kind, [*known[1], source], closed)
                     else:
                         found[name] = (known[0], known[1], True)
@@ -94,19 +95,7 @@ class _Merger:
         if item.is_file(follow_symlinks=False) or item.is_symlink():
             return _OTHER
         st = os.stat(item.name, dir_fd=fd, follow_symlinks=False)
-        return _WHITEOUT if stat.S_ISCHR(st.st_mode) and st.st_rdev == 0 else _OTHER
-
-    @staticmethod
-    def _is_opaque(fd: int, name: str) -> bool:
-        place = f"/proc/self/fd/{fd}/{name}"
-        for attribute in ("trusted.overlay.opaque", "user.overlay.opaque"):
-            try:
-                if os.getxattr(place, attribute, follow_symlinks=False) == b"y":
-                    return True
-            except OSError as error:
-                if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-                    raise
-        return False
+        return _WHITEOUT if is_whiteout(st) else _OTHER
 
     def _directory(self, path: bytes, source: int, *, opaque: bool) -> None:
         """Make a directory with the attributes that the topmost layer gives it."""
@@ -136,7 +125,7 @@ class _Merger:
         """Copy where one more link cannot be made."""
         st = os.stat(name, dir_fd=fd, follow_symlinks=False)
         place = b"/proc/self/fd/%d/%s" % (fd, name)
-        kind = _KINDS[stat.S_IFMT(st.st_mode)]
+        kind = SPECIAL_KINDS.get(stat.S_IFMT(st.st_mode), Kind.FILE)
         entry = Entry(
             kind,
             stat.S_IMODE(st.st_mode),
@@ -159,15 +148,6 @@ class _Merger:
                 os.close(target)
         finally:
             os.close(original)
-
-
-_KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFCHR: Kind.CHAR,
-    stat.S_IFBLK: Kind.BLOCK,
-}
 
 
 def _xattrs(file: int | bytes) -> tuple[tuple[bytes, bytes], ...]:

@@ -299,7 +299,7 @@ class _Scanner:
         path = join(level.path, encoded)
         self.files += 1
         st = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
-        kind = _KINDS.get(stat.S_IFMT(st.st_mode))
+        kind = SPECIAL_KINDS.get(stat.S_IFMT(st.st_mode))
         if kind is None:
             what = "a socket" if stat.S_ISSOCK(st.st_mode) else "of unknown type"
             self.skipped.append(Skipped(path, f"{what}: only a running program can make one"))
@@ -410,9 +410,10 @@ class _Scanner:
 # Stands in for a file's entry until all of it is known.
 _EMPTY = Entry(Kind.FILE)
 
-_KINDS = {
+SPECIAL_KINDS = {
     stat.S_IFLNK: Kind.SYMLINK,
     stat.S_IFIFO: Kind.FIFO,
     stat.S_IFCHR: Kind.CHAR,
     stat.S_IFBLK: Kind.BLOCK,
 }
+"""The kinds without content, by what stat(2) calls their format."""

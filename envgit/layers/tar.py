@@ -14,9 +14,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from envgit.layers.entry import Directory, Entry, Kind, walk
-from envgit.layers.untar import ArchiveError, Extracted, extract
-
-__all__ = ["ArchiveError", "Extracted", "extract", "write"]
+from envgit.layers.untar import ArchiveError
 
 _BLOCK = 512
 # GNU tar's default record; some readers of tapes and pipes expect whole ones.

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from envgit.errors import EnvgitError
 from envgit.fs.beneath import open_beneath, open_root
 from envgit.layers.entry import is_name, join
+from envgit.layers.marks import is_opaque, is_whiteout
 
 # Linux follows at most 40 symlinks in a path (path_resolution(7)).
 _MAX_SYMLINKS = 40
@@ -134,7 +135,7 @@ class Overlay:
         for index in self._contributing(above):
             st = self._status(index, path)
             if st is not None:
-                return None if _is_whiteout(st) else (index, st)
+                return None if is_whiteout(st) else (index, st)
         return None
 
     def _contributing(self, path: bytes) -> tuple[int, ...]:
@@ -182,17 +183,6 @@ class Overlay:
     def _is_opaque(self, index: int, path: bytes) -> bool:
         fd = open_beneath(self._root(index), path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
-                try:
-                    if os.getxattr(fd, name) == b"y":
-                        return True
-                except OSError as error:
-                    if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-                        raise
-            return False
+            return is_opaque(fd)
         finally:
             os.close(fd)
-
-
-def _is_whiteout(st: os.stat_result) -> bool:
-    return stat.S_ISCHR(st.st_mode) and st.st_rdev == 0

@@ -15,17 +15,7 @@ import stat
 from envgit.errors import EnvgitError
 from envgit.fs.beneath import Walker, hold_parent
 from envgit.layers.entry import Entry, Kind
-
-OPAQUE = "trusted.overlay.opaque"
-"""overlayfs's mark of a directory that hides what is below it (value ``y``)."""
-
-ORIGIN = "trusted.overlay.origin"
-"""overlayfs's note of where a directory was copied up from; empty means "from somewhere unknown".
-
-A directory that no other layer has is listed by the kernel as it is, with the whiteouts in it as
-names that cannot be opened, unless it bears this mark (fs/overlayfs/inode.c, ovl_get_inode). In a
-span that happens: one member makes a directory with a file, a later one deletes that file.
-"""
+from envgit.layers.marks import OPAQUE, ORIGIN
 
 _TYPES = {Kind.FIFO: stat.S_IFIFO, Kind.CHAR: stat.S_IFCHR, Kind.BLOCK: stat.S_IFBLK}
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
-from envgit.porcelain.repository import Clock, Repository
+from envgit.porcelain.repository import Repository
 
 if TYPE_CHECKING:
     from envgit.repo.signature import Signature
@@ -30,7 +31,7 @@ def signature(
     account's own name as git guesses it. ``SOURCE_DATE_EPOCH`` stands in for the present.
     Raises IdentityError.
     """
-    from envgit.repo.signature import Signature
+    from envgit.repo.signature import Signature, clean
 
     environ = repository.environ
     name = _first(environ.get(f"ENVGIT_{role}_NAME"), environ.get(f"GIT_{role}_NAME"))
@@ -46,14 +47,14 @@ def signature(
     email = email if email is not None else repository.settings.get("user.email")
     if email is None:
         email = environ.get("EMAIL") or _account_email()
-    name = _clean(name)
+    name = clean(name)
     if not name:
         raise IdentityError(
             f"empty ident name (for <{email}>) not allowed",
             hint='envgit config --global user.name "Your Name"',
         )
     seconds, offset = _when(repository, role, date)
-    return Signature(name=name, email=_clean(email), time=seconds, offset=offset)
+    return Signature(name=name, email=clean(email), time=seconds, offset=offset)
 
 
 def _when(repository: Repository, role: str, date: str | None) -> tuple[int, int]:
@@ -71,17 +72,12 @@ def _when(repository: Repository, role: str, date: str | None) -> tuple[int, int
         if not epoch.isdigit():
             raise IdentityError(f"SOURCE_DATE_EPOCH is not a number of seconds: {epoch}")
         return int(epoch), 0
-    now = Clock.now()
-    return now.seconds, now.offset
+    seconds = int(time.time())
+    return seconds, time.localtime(seconds).tm_gmtoff // 60
 
 
 def _first(*values: str | None) -> str | None:
     return next((value for value in values if value), None)
-
-
-def _clean(text: str) -> str:
-    """Drop what a git signature cannot hold (git's ``strbuf_addstr_without_crud``)."""
-    return re.sub(r"[\n<>\0]", "", text).strip(" .,:;\"\\'\t")
 
 
 def _account_name() -> str:

@@ -233,7 +233,7 @@ def _fill(
 
 
 def _extract(repository: Repository, file: str, upper: str, stdin: BinaryIO | None) -> None:
-    from envgit.layers.tar import extract
+    from envgit.layers.untar import extract
 
     if file == "-":
         if stdin is None:

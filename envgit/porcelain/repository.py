@@ -8,18 +8,17 @@ it is asked for, because ``run`` opens a repository too and must not pay for git
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from envgit.errors import EnvgitError, UsageError
+from envgit.errors import EnvgitError
 from envgit.settings import Settings
 
 if TYPE_CHECKING:
     from envgit.layers.compare import Change
-    from envgit.layers.ids import CommitId, WorktreeId
+    from envgit.layers.ids import CommitId
     from envgit.porcelain.branches import BranchInfo
     from envgit.porcelain.commit import CommitResult
     from envgit.porcelain.history import LogEntry
@@ -146,6 +145,8 @@ class Repository:
 
     def named_worktree(self) -> Worktree:
         """The worktree that the settings name, whether or not its state can be read."""
+        from envgit.layers.ids import WorktreeId
+        from envgit.store.state import is_hex
         from envgit.store.worktree import Worktree
 
         name = self.settings.get("envgit.worktree")
@@ -154,7 +155,9 @@ class Repository:
                 f"{self.path} names no worktree",
                 hint="set envgit.worktree in its config, or make the environment again with init",
             )
-        return Worktree(self.store, _worktree_id(name))
+        if not is_hex(name, 16):
+            raise EnvgitError(f"envgit.worktree is not the name of a worktree: {name!r}")
+        return Worktree(self.store, WorktreeId(name))
 
     # -- locks ------------------------------------------------------------------------------
 
@@ -200,6 +203,7 @@ class Repository:
             self.notify(f"an interrupted change cannot be finished yet: {error.strerror}")
 
     def waiting(self, holder: str) -> None:
+        """Tell for whom we wait; what locks call."""
         self.notify(f"waiting for {holder}")
 
     # -- the user's identity ----------------------------------------------------------------
@@ -291,19 +295,6 @@ class Repository:
         return self.git.resolve(revision)
 
 
-class Clock(NamedTuple):
-    """The time of an operation: seconds since the epoch and the zone's offset in minutes."""
-
-    seconds: int
-    offset: int
-
-    @classmethod
-    def now(cls) -> Clock:
-        """The present, in the local time zone."""
-        seconds = int(time.time())
-        return cls(seconds, time.localtime(seconds).tm_gmtoff // 60)
-
-
 def open_store(environ: Mapping[str, str], settings: Settings) -> Store:
     """The store of this user: ``ENVGIT_STORE``, ``core.store``, or the default for root or not."""
     from envgit.store.store import Store
@@ -321,12 +312,6 @@ def open_store(environ: Mapping[str, str], settings: Settings) -> Store:
 
 def _silent(_: str) -> None:
     """Nobody listens."""
-
-
-def _worktree_id(name: str) -> WorktreeId:
-    if len(name) != 16 or not all(digit in "0123456789abcdef" for digit in name):
-        raise UsageError(f"envgit.worktree is not the name of a worktree: {name!r}")
-    return name  # type: ignore[return-value]  # just validated
 
 
 def _discover(start: str, environ: Mapping[str, str]) -> str:

@@ -20,7 +20,6 @@ from envgit.layers.scan import Skipped
 from envgit.porcelain import snapshot
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
-from envgit.store.worktree import current_boot
 
 _CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
 
@@ -96,7 +95,6 @@ def status(
     spec = Pathspec.parse(paths)
     changes = [change for change in current.changes if picks(spec, change)]
     head = current.head
-    state = current.state
     return Status(
         branch=head.branch,
         detached="" if head.branch else detached(repository, head.commit),
@@ -108,7 +106,7 @@ def status(
             RunningCommand(one.pid, one.command) for one in repository.worktree.running()
         ),
         skipped=current.skipped,
-        unflushed=(bool(changes) and state.boot_id is not None and state.boot_id != current_boot()),
+        unflushed=bool(changes) and repository.worktree.maybe_incomplete(current.state),
     )
 
 

@@ -19,7 +19,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha1
-from types import TracebackType
 from typing import BinaryIO
 
 from envgit.fs import crashpoint, durable
@@ -63,12 +62,7 @@ class PackWriter:
     def __enter__(self) -> PackWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         with suppress(FileNotFoundError):
             os.unlink(self._path)

@@ -36,9 +36,10 @@ GROUPS = {"all": "refs/", "branches": HEADS, "tags": TAGS, "remotes": REMOTES}
 class UnknownRevision(EnvgitError):
     """No object of that name; worded as git does for an argument that may also be a path."""
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, message: str = "") -> None:
         super().__init__(
-            f"ambiguous argument '{spec}': unknown revision or path not in the working tree.\n"
+            message
+            or f"ambiguous argument '{spec}': unknown revision or path not in the working tree.\n"
             "Use '--' to separate paths from revisions, like this:\n"
             "'envgit <command> [<revision>...] -- [<file>...]'"
         )
@@ -298,9 +299,7 @@ def _abbreviated(repository: GitRepository, prefix: str, spec: str) -> str:
     commits = [oid for oid in matches if repository.read(oid)[0] in ("commit", "tag")]
     if len(commits) == 1:
         return commits[0]
-    error = AmbiguousRevision(spec)
-    error.message = f"short object ID {prefix} is ambiguous"
-    raise error
+    raise AmbiguousRevision(spec, f"short object ID {prefix} is ambiguous")
 
 
 def _ids(repository: GitRepository) -> Iterable[str]:

@@ -32,7 +32,7 @@ class Signature:
 
     def encode(self) -> bytes:
         """``Name <email> seconds +hhmm``. Raises SignatureError when no name would be left."""
-        name, email = _clean(self.name), _clean(self.email)
+        name, email = clean(self.name), clean(self.email)
         if not name:
             raise SignatureError(
                 f"empty ident name (for <{email}>) not allowed",
@@ -59,6 +59,6 @@ class Signature:
         )
 
 
-def _clean(text: str) -> str:
-    """As git: no newline or angle bracket inside, no punctuation at the ends."""
+def clean(text: str) -> str:
+    """As git keeps a name or address: no newline or bracket inside, no punctuation at the ends."""
     return re.sub("[<>\n\0]", "", text.strip(_CRUD)).strip(_CRUD)

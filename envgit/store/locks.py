@@ -13,7 +13,6 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from envgit.store.failures import StoreError, explained
 
@@ -50,12 +49,7 @@ class Held:
     def __enter__(self) -> Held:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from envgit.store.failures import explained
@@ -79,12 +78,7 @@ class RunningRecord:
     def __enter__(self) -> RunningRecord:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 

@@ -105,8 +105,8 @@ class Store:
 
     def lock(
         self,
-        exclusive: bool,
         *,
+        exclusive: bool,
         what: str,
         on_wait: Callable[[str], None] | None = None,
         timeout: float | None = None,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from envgit.fs import durable
-from envgit.layers import tar
+from envgit.layers import tar, untar
 from envgit.layers.entry import walk
 from envgit.layers.scan import Scan, scan
 from envgit.layers.view import Overlay
@@ -41,10 +41,10 @@ def written(root: Path, archive: Path) -> None:
         tar.write(stream, described(root).node, view.open)
 
 
-def extracted(archive: Path, dest: Path) -> tar.Extracted:
+def extracted(archive: Path, dest: Path) -> untar.Extracted:
     dest.mkdir()
     with open(archive, "rb") as stream:
-        return tar.extract(stream, str(dest))
+        return untar.extract(stream, str(dest))
 
 
 def test_what_is_written_reads_back_equal(tree: Path, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_cut_anywhere_is_an_error(tree: Path, tmp_path: Path) -> None:
         ):
             path = tmp_path / f"{kind}{number}.tar"
             path.write_bytes(content)
-            with pytest.raises(tar.ArchiveError):
+            with pytest.raises(untar.ArchiveError):
                 extracted(path, tmp_path / f"{kind}{number}")
 
 

@@ -17,6 +17,7 @@ from envgit.layers import directory
 from envgit.layers.apply import apply
 from envgit.layers.compare import Normalized, changes, difference, normalize
 from envgit.layers.entry import Node, walk
+from envgit.layers.merge import merge
 from envgit.layers.scan import scan
 from envgit.layers.view import Overlay
 from tests.support import hardcases
@@ -207,7 +208,7 @@ def test_spans_mean_the_same_as_their_layers(tmp_path: Path) -> None:
             members = [os.fsencode(state.stack[0]) for state in states[start:end]]
             for keep in (True, False) if start == 0 else (True,):
                 span = bench.directory("span")
-                directory.merge(span, members, keep_whiteouts=keep)
+                merge(span, members, keep_whiteouts=keep)
                 rest = stack[end - start :]
                 assert_same(bench.shoot([span, *rest]), states[end - 1].shot)
                 if not keep:
@@ -289,6 +290,6 @@ def test_random_histories(tmp_path: Path, seed: int) -> None:
         for end in range(start + 2, 6):
             span = bench.directory("span")
             members = [os.fsencode(state.stack[0]) for state in states[start:end]]
-            directory.merge(span, members, keep_whiteouts=True)
+            merge(span, members, keep_whiteouts=True)
             rest = states[end - 1].stack[end - start :]
             assert_same(bench.shoot([span, *rest]), states[end - 1].shot)

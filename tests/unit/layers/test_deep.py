@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from envgit.fs import durable
-from envgit.layers import directory, tar
+from envgit.layers import directory, tar, untar
 from envgit.layers.apply import apply
 from envgit.layers.compare import changes, difference, normalize
 from envgit.layers.entry import Entry, Kind, Node, walk
+from envgit.layers.merge import merge
 from envgit.layers.scan import scan
 from envgit.layers.view import Overlay
+from envgit.layers.writer import WriteError
 
 DEPTH = 1100
 
@@ -55,8 +57,8 @@ def test_everything_works_at_any_depth(tmp_path: Path) -> None:
         tar.write(archive, node, view.open)
     directory.copy(str(tmp_path / "copied"), node, str(root))
     members = [os.fsencode(tmp_path / name) for name in ("built", "copied")]
-    directory.merge(str(tmp_path / "merged"), members, keep_whiteouts=False)
-    tar.extract(io.BytesIO(archive.getvalue()), str(tmp_path / "unpacked"))
+    merge(str(tmp_path / "merged"), members, keep_whiteouts=False)
+    untar.extract(io.BytesIO(archive.getvalue()), str(tmp_path / "unpacked"))
     directory.settle(str(tmp_path / "copied"), layer)
     for what in ("built", "copied", "merged", "unpacked"):
         assert list(directory.verify(str(tmp_path / what), node, content=True)) == []
@@ -68,5 +70,5 @@ def test_everything_works_at_any_depth(tmp_path: Path) -> None:
 def test_building_without_a_source_is_an_error(tmp_path: Path, missing: bytes) -> None:
     node = Node(Entry(Kind.DIR, 0o755, os.getuid(), os.getgid()))
     node.children = {missing[:4]: Node(Entry(Kind.FILE, 0o644, sha256="0" * 64))}
-    with pytest.raises(directory.WriteError):
+    with pytest.raises(WriteError):
         directory.build(str(tmp_path), node, lambda path: None)

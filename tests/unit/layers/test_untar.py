@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envgit.layers import tar
+from envgit.layers import untar
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -40,9 +40,9 @@ def archive(*members: Member, form: int = tarfile.PAX_FORMAT) -> bytes:
 
 def extract(
     data: bytes, dest: Path, *, max_entries: int = 1000, max_bytes: int | None = None
-) -> tar.Extracted:
+) -> untar.Extracted:
     dest.mkdir(exist_ok=True)
-    return tar.extract(io.BytesIO(data), str(dest), max_entries=max_entries, max_bytes=max_bytes)
+    return untar.extract(io.BytesIO(data), str(dest), max_entries=max_entries, max_bytes=max_bytes)
 
 
 SYMLINK, LINK, DIR = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
@@ -83,7 +83,7 @@ def test_hostile_archives_are_refused(case: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     dest = tmp_path / "dest"
-    with pytest.raises(tar.ArchiveError) as caught:
+    with pytest.raises(untar.ArchiveError) as caught:
         extract(archive(*HOSTILE[case]), dest)
     assert caught.value.message
     assert sorted(os.listdir(tmp_path)) == ["dest", "secret"]
@@ -121,26 +121,26 @@ def test_missing_parents_are_made_and_repeated_directories_allowed(tmp_path: Pat
 
 def test_bombs_are_bounded(tmp_path: Path) -> None:
     many = archive(*(member(f"f{n}") for n in range(20)))
-    with pytest.raises(tar.ArchiveError, match="more than 10 entries"):
+    with pytest.raises(untar.ArchiveError, match="more than 10 entries"):
         extract(many, tmp_path / "a", max_entries=10)
-    with pytest.raises(tar.ArchiveError, match="unpacks to more"):
+    with pytest.raises(untar.ArchiveError, match="unpacks to more"):
         extract(archive(member("f", data=bytes(5000))), tmp_path / "b", max_bytes=4000)
     info, _ = member("x", tarfile.XHDTYPE)
     info.size = 1 << 40
-    with pytest.raises(tar.ArchiveError, match="header of"):
+    with pytest.raises(untar.ArchiveError, match="header of"):
         extract(info.tobuf(tarfile.GNU_FORMAT), tmp_path / "c")
 
 
 @pytest.mark.parametrize("size", ["-1", "-1024"])
 def test_a_negative_size_in_a_pax_record_is_impossible(tmp_path: Path, size: str) -> None:
-    with pytest.raises(tar.ArchiveError, match=f"'f' has an impossible size: {size}"):
+    with pytest.raises(untar.ArchiveError, match=f"'f' has an impossible size: {size}"):
         extract(archive(member("f", data=b"x", pax_headers={"size": size})), tmp_path / "d")
 
 
 def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
     data = bytearray(archive(member("a"), member("b"), member("c")))
     data[512 + 150] ^= 0xFF
-    with pytest.raises(tar.ArchiveError, match="byte 512"):
+    with pytest.raises(untar.ArchiveError, match="byte 512"):
         extract(bytes(data), tmp_path / "d")
 
 
@@ -183,6 +183,6 @@ def test_no_damage_leads_to_anything_but_an_error(
         broken[at] = data.draw(st.integers(0, 255))
     dest = tmp_path_factory.mktemp("fuzz")
     cut = data.draw(st.integers(0, len(broken)))
-    with contextlib.suppress(tar.ArchiveError, OSError):
-        tar.extract(io.BytesIO(broken[:cut]), str(dest))
+    with contextlib.suppress(untar.ArchiveError, OSError):
+        untar.extract(io.BytesIO(broken[:cut]), str(dest))
     assert all(name not in os.listdir(dest.parent) for name in ("evil", "secret"))

@@ -142,7 +142,7 @@ def test_sweeping(opened: Store, worktree: Worktree) -> None:
     kept = histories.layer(3)
 
     def collect() -> None:
-        with opened.lock(True, what="gc") as lock:
+        with opened.lock(exclusive=True, what="gc") as lock:
             plan = sweep.plan(
                 opened, layers={kept}, changes=(), commits=(), worktrees={worktree.id}
             )

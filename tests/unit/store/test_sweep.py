@@ -57,7 +57,7 @@ def test_only_what_nobody_names_goes(opened: Store, worktree: Worktree) -> None:
     assert plan.spans == ("b" * 40 + ".1",)
     assert set(plan.changes) == {forgotten, unsealed}
     assert plan.worktrees == (dead.id,)
-    with opened.lock(True, what="gc") as lock:
+    with opened.lock(exclusive=True, what="gc") as lock:
         before = disk(opened)
         sweep.execute(opened, plan, lock)
     assert before - disk(opened) == plan.frees.disk > 10000
@@ -91,7 +91,7 @@ def test_what_crashes_left_goes(opened: Store, worktree: Worktree) -> None:
     tree(opened.path, {"tmp": {"span-1": {"a": "b"}}, "trash": {"old": {"a": "b"}}})
     for place in (worktree.path, f"{opened.path}/repositories"):
         Path(place, "state.123.new").write_text("half")
-    with opened.lock(True, what="gc") as lock:
+    with opened.lock(exclusive=True, what="gc") as lock:
         plan = sweep.plan(
             opened, layers=(), changes=(), commits=(), worktrees=opened.all_worktrees()
         )
@@ -103,9 +103,9 @@ def test_what_crashes_left_goes(opened: Store, worktree: Worktree) -> None:
 
 def test_the_exclusive_lock_is_not_a_matter_of_trust(opened: Store) -> None:
     plan = sweep.plan(opened, layers=(), changes=(), commits=(), worktrees=())
-    with opened.lock(False, what="gc") as shared, pytest.raises(NotExclusive):
+    with opened.lock(exclusive=False, what="gc") as shared, pytest.raises(NotExclusive):
         sweep.execute(opened, plan, shared)
-    released = opened.lock(True, what="gc")
+    released = opened.lock(exclusive=True, what="gc")
     released.release()
     with pytest.raises(NotExclusive):
         sweep.execute(opened, plan, released)
