@@ -36,7 +36,11 @@ class Setting(NamedTuple):
 
 KNOWN: tuple[Setting, ...] = (
     Setting("advice.detachedHead", "bool", "true", "Explain what a detached HEAD is."),
+    Setting("advice.parkedChanges", "bool", "true", "Say how to have back what was set aside."),
+    Setting("advice.statusHints", "bool", "true", "Say in ``status`` how to go on."),
     Setting("alias.<name>", "text", None, "A verb of your own; ``!command`` runs a shell."),
+    Setting("branch.<name>.merge", "text", None, "The branch of the remote that this one tracks."),
+    Setting("branch.<name>.remote", "text", None, "The remote that this branch tracks one of."),
     Setting("color.<section>", "text", None, "As ``color.ui``, for one verb's output."),
     Setting("color.<section>.<slot>", "colour", None, "One colour, in git's words."),
     Setting("color.ui", "text", "auto", "Colour: ``auto`` (on a terminal), ``always``, ``never``."),
@@ -69,6 +73,7 @@ KNOWN: tuple[Setting, ...] = (
     Setting("diff.context", "int", "3", "Lines of context around a change in a text diff."),
     Setting("diff.renames", "bool", "true", "Look for renamed files in ``diff`` and ``log``."),
     Setting("envgit.worktree", "text", None, "The worktree of this repository in the store."),
+    Setting("format.pretty", "text", "medium", "The form of commits, as ``log --pretty``."),
     Setting(
         "gc.reflogExpire",
         "expiry",
@@ -88,13 +93,17 @@ KNOWN: tuple[Setting, ...] = (
         "Another settings file to read here; relative to the file that names it.",
     ),
     Setting("init.defaultBranch", "text", "main", "The first branch of a new repository."),
+    Setting("log.abbrevCommit", "bool", "false", "Shorten ids in ``log`` and ``show``."),
     Setting("log.date", "text", "default", "How ``log`` shows dates, as its ``--date``."),
     Setting("log.decorate", "text", "auto", "Whether ``log`` shows the names of refs."),
+    Setting("log.graphColors", "text", None, "Colours of ``log --graph``, separated by commas."),
     Setting("pager.<verb>", "text", None, "Whether, or through what, a verb's output is paged."),
+    Setting("pretty.<name>", "text", None, "A form of commits of your own, for ``--pretty``."),
     Setting("run.env", "list", None, "``NAME=VALUE`` (or ``NAME``) for each ``run``, as ``-e``."),
     Setting("run.network", "text", "host", "The network of ``run``: ``host`` or ``none``."),
     Setting("run.volume", "list", None, "``SRC:DST[:ro]`` for each ``run``, as ``-v``."),
     Setting("safe.directory", "list", None, "Repositories of other users that may be opened."),
+    Setting("status.branch", "bool", "false", "Show the branch in ``status --short``, too."),
     Setting("user.email", "text", None, "Your e-mail address, for commits."),
     Setting("user.name", "text", None, "Your name, for commits."),
 )
@@ -275,11 +284,11 @@ class Settings:
         """The text that is set, else the table's default, else ""."""
         return self.get(name) or _default(name) or ""
 
-    def get_bool(self, name: str, default: bool | None = None) -> bool:
+    def get_bool(self, name: str) -> bool:
         """A switch: yes/on/true/1 and no/off/false/0, as git reads them. Raises SettingsError."""
         entry = self.entry(name)
         if entry is None:
-            return default if default is not None else parse_bool(_default(name) or "false") is True
+            return parse_bool(_default(name) or "false") is True
         value = parse_bool(entry.value)
         if value is None:
             raise SettingsError(
@@ -287,11 +296,11 @@ class Settings:
             )
         return value
 
-    def get_int(self, name: str, default: int | None = None) -> int:
+    def get_int(self, name: str) -> int:
         """A whole number, with k, m or g for powers of 1024. Raises SettingsError."""
         entry = self.entry(name)
         if entry is None:
-            return default if default is not None else parse_int(_default(name) or "0")
+            return parse_int(_default(name) or "0")
         try:
             return parse_int(entry.value or "")
         except ValueError as error:

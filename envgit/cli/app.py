@@ -125,8 +125,7 @@ def _pager_setting(setting: str | None, *, default: bool) -> bool | str:
     """``pager.<verb>``: a boolean, or the command to page it with."""
     if setting is None:
         return default
-    if setting.lower() in ("true", "yes", "on", "1", ""):
-        return setting != ""
-    if setting.lower() in ("false", "no", "off", "0"):
-        return False
-    return setting
+    from envgit.config_syntax import parse_bool
+
+    switch = parse_bool(setting)
+    return setting if switch is None else switch

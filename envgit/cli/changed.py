@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from envgit.layers.ids import CommitId
     from envgit.porcelain.moves import MoveResult
 
-# git's order of letters: added, modified, deleted, type changed (git-diff(1), --diff-filter).
-WORDS = {"A": "new file", "M": "modified", "D": "deleted", "T": "typechange"}
-
 
 def letter(change: Change) -> str:
     """How git would mark the change: A, M, D or T."""
@@ -42,7 +39,7 @@ def one_line(app: App, commit: CommitId | None) -> str:
 
 
 @contextmanager
-def explained(app: App) -> Iterator[None]:
+def listing_overwritten(app: App) -> Iterator[None]:
     """List the paths that a refused move would overwrite, and what can be done, as git does."""
     from envgit.porcelain.carry import WouldOverwrite
 
@@ -59,5 +56,5 @@ def explained(app: App) -> Iterator[None]:
 
 def say_parked(app: App, result: MoveResult) -> None:
     """Tell that uncommitted changes were set aside, and how to have them back."""
-    if result.parked and app.settings.get_bool("advice.parkedChanges", True):
+    if result.parked and app.settings.get_bool("advice.parkedChanges"):
         app.out.hint("the uncommitted changes were set aside; 'envgit undo' brings them back")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from envgit.cli import quoting
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, json_flag, value, verb
 from envgit.errors import EnvgitError, UsageError
@@ -65,12 +66,12 @@ def status(
     if porcelain in ("v2", "2"):
         records = statusview.porcelain_v2(app, found, branch=branch, null=null)
     elif porcelain is not None or short or (null and not long):
-        branch = branch or (porcelain is None and app.settings.get_bool("status.branch", False))
+        branch = branch or (porcelain is None and app.settings.get_bool("status.branch"))
         records = statusview.short(
             app, found, branch=branch, null=null, colored=porcelain is None and not null
         )
     else:
-        hints = app.settings.get_bool("advice.statusHints", True)
+        hints = app.settings.get_bool("advice.statusHints")
         for line in statusview.long(app, found, hints=hints):
             app.out.line(line)
         return 0
@@ -126,7 +127,7 @@ def ls_tree(
     digits = int(abbrev) if abbrev is not None and abbrev.isdigit() else None
     end = "\0" if null else "\n"
     for one in found:
-        name = _text(one.path) if null else app.out.path(one.path)
+        name = quoting.unquoted(one.path) if null else app.out.path(one.path)
         identity = one.id[:digits]
         if name_only:
             app.out.write(name + end)
@@ -145,10 +146,6 @@ def _columns(one: Listed, identity: str, *, long: bool) -> str:
         return line
     size = str(one.entry.size) if one.entry.kind == "file" else "-"
     return f"{line} {size:>7} {one.entry.uid}:{one.entry.gid}"
-
-
-def _text(path: bytes) -> str:
-    return path.decode("utf-8", "surrogateescape")
 
 
 @verb(

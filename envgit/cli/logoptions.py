@@ -16,6 +16,7 @@ from envgit.cli.diffview import diff_options, view_of
 from envgit.cli.entries import Decoration, Surroundings
 from envgit.cli.logview import LogStyle
 from envgit.cli.verb import flag, section, value
+from envgit.config_syntax import parse_bool
 from envgit.errors import EnvgitError, UsageError
 
 if TYPE_CHECKING:
@@ -155,11 +156,10 @@ def form_from(app: App, options: dict[str, Any]) -> tuple[formats.Form, bool]:
         abbreviate = True if abbreviate is None else abbreviate
     elif own is None and not wanted:
         # A bare --pretty is the default form, an empty --format shows nothing.
-        wanted = (settings.get("format.pretty") if wanted is None else None) or "medium"
-    assert wanted is not None
+        wanted = settings.get_text("format.pretty") if wanted is None else "medium"
     form = formats.parse(wanted, lambda name: settings.get(f"pretty.{name}"))
     if abbreviate is None:
-        abbreviate = settings.get_bool("log.abbrevCommit", False)
+        abbreviate = settings.get_bool("log.abbrevCommit")
     return form, abbreviate
 
 
@@ -169,7 +169,7 @@ def dates_from(app: App, options: dict[str, Any], form: formats.Form) -> tuple[D
     given = options.pop("date")
     asked = given if given is not None else asked
     now = int(time.time())
-    wanted = asked or ("short" if form.short_dates else app.settings.get("log.date")) or "default"
+    wanted = asked or ("short" if form.short_dates else app.settings.get_text("log.date"))
     return DateStyle.parse(wanted, now=now, terminal=app.out.stdout_is_terminal), asked is not None
 
 
@@ -178,8 +178,10 @@ def decorations_of(app: App, options: dict[str, Any]) -> tuple[bool, Callable[[s
     asked = options.pop("decorate")
     if options.pop("no_decorate"):
         asked = "no"
-    how = asked or app.settings.get("log.decorate") or "auto"
-    how = {"true": "short", "yes": "short", "1": "short", "false": "no", "0": "no"}.get(how, how)
+    how = asked or app.settings.get_text("log.decorate")
+    switch = parse_bool(how)
+    if switch is not None:
+        how = "short" if switch else "no"
     if how not in ("short", "full", "auto", "no"):
         raise UsageError(f"invalid --decorate option: {how}")
     shown = how in ("short", "full") or (how == "auto" and app.out.stdout_is_terminal)
@@ -234,7 +236,7 @@ def style_from(
 
 def _shortener(app: App) -> Callable[[str], str]:
     """Shortens ids to ``core.abbrev`` digits: a number, ``auto`` (git's rule) or ``no``."""
-    chosen = (app.settings.get("core.abbrev") or "auto").lower()
+    chosen = app.settings.get_text("core.abbrev").lower()
     if chosen in ("no", "false", "off"):
         return str
     git = app.repository.git

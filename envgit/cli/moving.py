@@ -84,7 +84,7 @@ def switch(
         raise EnvgitError("missing branch or commit argument")
     if target is not None and given:
         _check_start(app, target, f"invalid reference: {target}")
-    with changed.explained(app):
+    with changed.listing_overwritten(app):
         result = app.repository.switch(
             target,
             create=create,
@@ -146,7 +146,7 @@ def checkout(
     if revision is not None and creates:
         said = f"'{revision}' is not a commit and a branch '{creates}' cannot be created from it"
         _check_start(app, revision, said)
-    with changed.explained(app):
+    with changed.listing_overwritten(app):
         result = app.repository.switch(
             revision if revision is not None or creates or detach else "HEAD",
             create=create,
@@ -204,7 +204,7 @@ def report(
     if result.old_branch is None and result.old_commit not in (None, result.commit):
         app.out.note(f"Previous HEAD position was {changed.one_line(app, result.old_commit)}")
     if result.branch is None:
-        wants_advice = app.settings.get_bool("advice.detachedHead", True)
+        wants_advice = app.settings.get_bool("advice.detachedHead")
         if not explicit and wants_advice and result.old_branch is not None:
             app.out.note(_ADVICE.format(target=target))
         app.out.note(f"HEAD is now at {changed.one_line(app, result.commit)}")

@@ -10,7 +10,7 @@ from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.verb import Group, argument, flag, json_flag, value, verb
 from envgit.errors import EnvgitError
-from envgit.porcelain.undo import UndoResult, find_operation, op_restore
+from envgit.porcelain.undo import UndoResult, find_operation, op_restore, taken_back
 from envgit.porcelain.undo import op_log as read_log
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def op_log(app: App, limit: int | None, verbose: bool, as_json: bool) -> int:
         return 0
     app.page()
     app.out.colour_for("op")
-    undone = {operation.undoes for operation in operations}
-    undone -= {operation.redoes for operation in operations}
+    undone = taken_back(app.repository)
     for operation in operations:
         name = app.out.paint("diff.commit", operation.id[:_ABBREVIATED])
         mark = " (undone)" if operation.id in undone else ""
@@ -95,11 +94,11 @@ def op_show(app: App, as_json: bool, name: str) -> int:
     out.line(f"Worktree: {operation.worktree}")
     out.line(f"\n    {operation.description}\n")
     for ref, old, new in operation.refs:
-        out.line(f"{ref}: {_value(app, old)} -> {_value(app, new)}")
+        out.line(f"{ref}: {_value(old)} -> {_value(new)}")
     if operation.head is not None:
-        out.line(f"HEAD: {_value(app, operation.head[0])} -> {_value(app, operation.head[1])}")
+        out.line(f"HEAD: {_value(operation.head[0])} -> {_value(operation.head[1])}")
     if operation.before is not None or operation.after is not None:
-        out.line(f"worktree: {_point(app, operation.before)} -> {_point(app, operation.after)}")
+        out.line(f"worktree: {_point(operation.before)} -> {_point(operation.after)}")
     return 0
 
 
@@ -155,7 +154,7 @@ def _date(operation: Operation, kind: str) -> str:
     return DateStyle(kind).show(operation.time, operation.offset)
 
 
-def _value(app: App, value: str | None) -> str:
+def _value(value: str | None) -> str:
     if value is None:
         return "(none)"
     if value.startswith("ref: "):
@@ -163,7 +162,7 @@ def _value(app: App, value: str | None) -> str:
     return value[:10]
 
 
-def _point(app: App, point: WorktreePoint | None) -> str:
+def _point(point: WorktreePoint | None) -> str:
     if point is None or point.base is None:
         return "(empty)"
     base = point.base[:10]

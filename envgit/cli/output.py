@@ -159,7 +159,9 @@ class Output:
         when = (when or "auto").lower()
         if when == "always":
             return True
-        if when in ("never", "false", "no", "off", "0"):
+        from envgit.config_syntax import parse_bool
+
+        if when == "never" or parse_bool(when) is False:
             return False
         reader = self._pager is not None or self._start_pager is not None
         if self._environ.get("TERM", "dumb") == "dumb":
@@ -196,8 +198,7 @@ class Output:
     def path(self, path: bytes) -> str:
         """Quote a path for a line of output, as `core.quotePath` says (not for ``-z``)."""
         if self._quote_all is None:
-            value = self._settings().get("core.quotepath")
-            self._quote_all = value is None or value.lower() not in ("false", "no", "off", "0", "")
+            self._quote_all = self._settings().get_bool("core.quotePath")
         return quoting.quote(path, non_ascii=self._quote_all)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.cli.dates import DateStyle
+from envgit.cli.quoting import unquoted
 from envgit.cli.stat import mode_of, shown
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _hunk(hunk: Hunk, palette: Palette) -> Iterator[str]:
     line = f"{palette.escape('diff.frag')}{where}{reset}"
     if hunk.section:
         context = palette.escape("diff.context")
-        section = _text(hunk.section)
+        section = unquoted(hunk.section)
         line += f"{context} {reset}{palette.escape('diff.func')}{section}{reset}"
     yield line + "\n"
     for one in hunk.lines:
@@ -181,7 +182,7 @@ _SLOTS = {"+": "diff.new", "-": "diff.old", " ": "diff.context"}
 
 def _line(sign: str, content: bytes, palette: Palette) -> Iterator[str]:
     ended = content.endswith(b"\n")
-    text = _text(content[:-1] if ended else content)
+    text = unquoted(content[:-1] if ended else content)
     if not palette.colour:
         yield f"{sign}{text}\n"
     else:
@@ -217,7 +218,3 @@ def _colored(sign: str, text: str, palette: Palette) -> str:
     if len(kept) < len(text):
         line += f"{bad}{text[len(kept) :]}{reset}"
     return line + "\n"
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

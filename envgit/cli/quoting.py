@@ -28,6 +28,11 @@ def quote(path: bytes, *, non_ascii: bool = True) -> str:
     return os.fsdecode(bytes(out))
 
 
+def unquoted(data: bytes) -> str:
+    """Bytes as they are, for ``-z`` and for lines of files; output turns them back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def needs_quotes(path: bytes, *, non_ascii: bool = True) -> bool:
     """Tell whether a path holds a byte that git would not print as it is."""
     return any(

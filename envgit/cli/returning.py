@@ -93,7 +93,7 @@ def reset(
             f"Cannot do {mode} reset with paths.",
             hint="there is no index here; 'envgit restore' brings paths back",
         )
-    with changed.explained(app):
+    with changed.listing_overwritten(app):
         result = app.repository.reset(revision or "HEAD", mode=mode)
     if quiet:
         return 0

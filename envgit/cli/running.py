@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
-from envgit.cli.verb import argument, flag, section, value, verb
+from envgit.cli.verb import Function, argument, flag, section, value, verb
 from envgit.errors import EnvgitError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ OURS = 125  # what docker run, env and timeout exit with when the failure is the
 _ENVIRONMENT = "Environment options"
 _SANDBOX = "Sandbox options"
 _AFTER = "What becomes of the changes"
-
-Function = Callable[..., Any]
 
 
 def _shared(function: Function) -> Function:
@@ -58,7 +56,7 @@ def _shared(function: Function) -> Function:
                 "--cap-add <capability>", "add a capability to Docker's default set", multiple=True
             ),
             value("--cap-drop <capability>", "drop a capability (ALL: every one)", multiple=True),
-            flag("-i, --interactive", "keep stdin connected (the default)"),
+            flag("-i, --interactive", "keep stdin connected (the default)", default=True),
             flag(
                 "-t, --tty",
                 "a terminal inside; by default if stdin and stdout are terminals",
@@ -172,7 +170,6 @@ def sandbox_options(
     volumes: tuple[str, ...],
     network: str | None,
     tty: bool | None,
-    interactive: bool,
     **options: Any,
 ) -> RunOptions:
     """The options as the sandbox takes them: variables read, host paths absolute, tty decided."""

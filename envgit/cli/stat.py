@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.cli import wrap
+from envgit.cli.quoting import unquoted
 
 if TYPE_CHECKING:
     from envgit.cli.entries import Palette
@@ -225,8 +226,8 @@ def numstat(change: FileChange, counts: Stat, *, quote: Quote, null: bool) -> st
     if not null:
         return f"{numbers}{joined(change, quote)}\n"
     if change.status in "RC":
-        return f"{numbers}\0{_text(change.old_path)}\0{_text(change.path)}\0"
-    return f"{numbers}{_text(new_path(change))}\0"
+        return f"{numbers}\0{unquoted(change.old_path)}\0{unquoted(change.path)}\0"
+    return f"{numbers}{unquoted(new_path(change))}\0"
 
 
 def status_of(change: FileChange) -> str:
@@ -236,7 +237,7 @@ def status_of(change: FileChange) -> str:
 
 def name_status(change: FileChange, *, quote: Quote, null: bool) -> str:
     """One record of ``--name-status``, its terminator included."""
-    separator, end, show = ("\0", "\0", _text) if null else ("\t", "\n", quote)
+    separator, end, show = ("\0", "\0", unquoted) if null else ("\t", "\n", quote)
     fields = [status_of(change), show(new_path(change))]
     if change.status in "RC":
         fields.insert(1, show(change.old_path))
@@ -255,7 +256,7 @@ def raw(change: FileChange, *, quote: Quote, null: bool, identify: Callable[[Ent
 def name_only(change: FileChange, *, quote: Quote, null: bool) -> str:
     """One record of ``--name-only``, its terminator included."""
     path = new_path(change)
-    return _text(path) + "\0" if null else quote(path) + "\n"
+    return unquoted(path) + "\0" if null else quote(path) + "\n"
 
 
 def summary(change: FileChange, *, quote: Quote) -> Iterator[str]:
@@ -278,7 +279,3 @@ def summary(change: FileChange, *, quote: Quote) -> Iterator[str]:
         yield f" mode change {mode_of(old)} => {mode_of(new)}{after}"
     if (old.uid, old.gid) != (new.uid, new.gid):
         yield f" owner change {old.uid}:{old.gid} => {new.uid}:{new.gid}{after}"
-
-
-def _text(path: bytes) -> str:
-    return path.decode("utf-8", "surrogateescape")

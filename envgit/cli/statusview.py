@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from envgit.cli.patch import identify
+from envgit.cli.quoting import unquoted
 from envgit.cli.stat import mode_of, new_path
 
 if TYPE_CHECKING:
@@ -134,9 +135,9 @@ def short(app: App, status: Status, *, branch: bool, null: bool, colored: bool) 
         change = row.change
         mark = paint("status.added", change.status) + "  "
         if null:
-            yield mark + _text(new_path(change)) + end
+            yield mark + unquoted(new_path(change)) + end
             if change.status == "R":
-                yield _text(change.old_path) + end
+                yield unquoted(change.old_path) + end
         elif change.status == "R":
             yield f"{mark}{_spaced(app, change.old_path)} -> {_spaced(app, change.path)}{end}"
         else:
@@ -184,7 +185,7 @@ def porcelain_v2(app: App, status: Status, *, branch: bool, null: bool) -> Itera
             yield f"# branch.upstream {upstream.name}{end}"
             if upstream.ahead is not None:
                 yield f"# branch.ab +{upstream.ahead} -{upstream.behind}{end}"
-    show = _text if null else app.out.path
+    show = unquoted if null else app.out.path
     for row in status.rows:
         change = row.change
         old, new = change.old, change.new
@@ -221,7 +222,3 @@ def as_json(status: Status) -> dict[str, object]:
         "skipped": status.skipped,
         "unflushed": status.unflushed,
     }
-
-
-def _text(path: bytes) -> str:
-    return path.decode("utf-8", "surrogateescape")

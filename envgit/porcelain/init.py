@@ -19,11 +19,9 @@ from envgit.layers.ids import ChangesId
 from envgit.porcelain.commit import CommitResult, commit
 from envgit.porcelain.relocate import uses
 from envgit.porcelain.repository import DIRECTORY, Repository, open_store
+from envgit.sandbox.plan import DEFAULT_PATH
 from envgit.settings import Settings
 from envgit.store.worktree import State, Worktree
-
-# The PATH of Docker's own default (moby, oci/defaults.go), which images are written for.
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Architectures by the names of the OCI image spec (Go's GOARCH).
 _ARCHITECTURES = {

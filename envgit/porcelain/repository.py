@@ -299,7 +299,7 @@ def open_store(environ: Mapping[str, str], settings: Settings) -> Store:
     """The store of this user: ``ENVGIT_STORE``, ``core.store``, or the default for root or not."""
     from envgit.store.store import Store
 
-    path = environ.get("ENVGIT_STORE") or settings.get("core.store")
+    path = environ.get("ENVGIT_STORE") or settings.get_path("core.store")
     if not path:
         if os.geteuid() == 0:
             path = "/var/lib/envgit"
@@ -307,7 +307,7 @@ def open_store(environ: Mapping[str, str], settings: Settings) -> Store:
             home = environ.get("HOME", "/")
             data = environ.get("XDG_DATA_HOME") or os.path.join(home, ".local/share")
             path = os.path.join(data, "envgit")
-    return Store.open(os.path.abspath(os.path.expanduser(path)), create=True)
+    return Store.open(os.path.expanduser(path))
 
 
 def _silent(_: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
 from envgit.porcelain.repository import Repository
+from envgit.sandbox.users import account
 
 DEFAULT = "/bin/sh"
 
@@ -36,17 +37,13 @@ def login_shell(repository: Repository, user: str | None, revision: str | None =
     wanted = user.partition(":")[0] or "0"
     try:
         with open_file(repository, b"etc/passwd", revision) as file:
-            lines = file.read().decode("utf-8", "surrogateescape").splitlines()
+            passwd = file.read().decode("utf-8", "surrogateescape")
     except (OSError, EnvgitError):
         return DEFAULT  # an environment without accounts, such as a busybox alone
-    for line in lines:
-        fields = line.split(":")
-        if len(fields) == 7 and wanted in (fields[0], fields[2]):
-            shell = fields[6].strip()
-            if shell.startswith("/") and os.path.basename(shell) not in _CLOSED:
-                return shell
-            break
-    return DEFAULT
+    fields = account(wanted, passwd)
+    shell = fields[6].strip() if fields is not None else ""
+    usable = shell.startswith("/") and os.path.basename(shell) not in _CLOSED
+    return shell if usable else DEFAULT
 
 
 def place(repository: Repository) -> Place:

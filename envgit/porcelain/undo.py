@@ -9,7 +9,6 @@ are, by pointing at them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
@@ -22,6 +21,7 @@ from envgit.repo.operations import (
     Operation,
     WorktreePoint,
     find,
+    ordinary,
     redo_target,
     restore_tags,
     undo_target,
@@ -86,7 +86,14 @@ def redo(repository: Repository, count: int = 1) -> UndoResult:
 
 def op_log(repository: Repository, limit: int | None = None) -> list[Operation]:
     """The operations, newest first."""
-    return list(islice(repository.git.operations(), limit))
+    return list(repository.git.operations(limit))
+
+
+def taken_back(repository: Repository) -> set[OperationId]:
+    """The operations that are undone and not done again."""
+    return {
+        operation.id for operation, is_undone in ordinary(repository.git.operations()) if is_undone
+    }
 
 
 def find_operation(repository: Repository, name: str) -> Operation:

@@ -206,23 +206,23 @@ def find(repository: GitRepository, prefix: str) -> Operation:
     return found[0]
 
 
-def undo_target(newest_first: Iterable[Operation]) -> Operation | None:
-    """What ``undo`` takes back next: the newest ordinary operation that is not taken back.
+def ordinary(newest_first: Iterable[Operation]) -> Iterator[tuple[Operation, bool]]:
+    """The operations that neither undo nor redo one, and whether each is taken back.
 
-    Pure. An operation counts as taken back when the newest record that mentions it undoes it.
+    Pure. One is taken back when the newest record that mentions it undoes it.
     """
-    settled: set[str] = set()
-    undone: set[str] = set()
+    undone: dict[OperationId, bool] = {}
     for operation in newest_first:
         target = operation.undoes or operation.redoes
         if target is None:
-            if operation.id not in undone:
-                return operation
-        elif target not in settled:
-            settled.add(target)
-            if operation.undoes is not None:
-                undone.add(target)
-    return None
+            yield operation, undone.get(operation.id, False)
+        else:
+            undone.setdefault(target, operation.undoes is not None)
+
+
+def undo_target(newest_first: Iterable[Operation]) -> Operation | None:
+    """What ``undo`` takes back next: the newest ordinary operation that is not taken back."""
+    return next((each for each, is_undone in ordinary(newest_first) if not is_undone), None)
 
 
 def redo_target(newest_first: Iterable[Operation]) -> OperationId | None:

@@ -2,14 +2,13 @@
 """What can go wrong in a sandbox, in words: the kernel's errno alone often misleads.
 
 ``explain`` turns an ``OSError`` and what was being done into one sentence and, where something
-helps, a hint. ``Failure`` is the form in which an error crosses the pipe from the child.
+helps, a hint. ``encode`` gives the form in which an error crosses the pipe from the child.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
 from typing import ClassVar
 
 from envgit.errors import EnvgitError
@@ -65,17 +64,11 @@ def decode(data: bytes, created: tuple[bytes, ...] = ()) -> SandboxError:
     return _KINDS[kind](message, hint=hint or None, created=created)
 
 
-def explain(error: OSError, doing: str, log: Sequence[str] = ()) -> SandboxError:
-    """A sentence for ``error``, met while ``doing`` ("mounting /proc"), with the kernel's own log.
-
-    ``log`` is what the kernel said on the file system context (fsopen(2)); where it said
-    something, that is more precise than any errno.
-    """
+def explain(error: OSError, doing: str) -> SandboxError:
+    """A sentence for ``error``, met while ``doing`` ("mounting /proc"), and a hint."""
     reason = error.strerror or str(error)
     if error.filename and os.fsdecode(error.filename) not in doing:
         reason = f"{reason} ({os.fsdecode(error.filename)!r})"
-    if log:
-        reason = f"{reason}: {'; '.join(log)}"
     return SandboxError(f"{doing}: {reason}", hint=_hint(error))
 
 

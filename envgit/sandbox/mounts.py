@@ -12,7 +12,7 @@ import stat
 from typing import NamedTuple
 
 from envgit.sandbox import syscalls
-from envgit.sandbox.roots import kernel_log
+from envgit.sandbox.roots import filesystem_context
 from envgit.sandbox.syscalls import (
     AT_FDCWD,
     AT_RECURSIVE,
@@ -263,19 +263,11 @@ Operation = Filesystem | Bind | Content | Devices | Guarded | WorkingDirectory |
 
 def new_filesystem(fstype: str, options: tuple[tuple[str, str], ...], attributes: int) -> int:
     """A detached mount of a new file system. Raises ``OSError`` with the kernel's log."""
-    context = syscalls.fsopen(fstype)
-    try:
+    with filesystem_context(fstype) as context:
         for key, value in options:
             syscalls.fsconfig_string(context, key, value)
         syscalls.fsconfig_create(context)
         return syscalls.fsmount(context, attributes)
-    except OSError as error:
-        log = kernel_log(context)
-        if log:
-            error.strerror = f"{error.strerror}: {'; '.join(log)}"
-        raise
-    finally:
-        os.close(context)
 
 
 def _attach(mount: int, target: int, name: str = "") -> None:

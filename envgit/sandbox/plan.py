@@ -40,6 +40,7 @@ from envgit.sandbox.syscalls import (
 
 __all__ = ["JoinRoot", "OverlayRoot", "Plan", "RunOptions", "make_plan"]
 
+# Docker's own default (moby, oci/defaults.go), which images are written for.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The OCI runtime specification's default lists (config-linux.md, "Masked paths", "Readonly

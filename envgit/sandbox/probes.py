@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 
 from envgit.sandbox import capabilities, freezer, seccomp, syscalls
 from envgit.sandbox.mounts import SAFE, new_filesystem
+from envgit.sandbox.roots import OPTIONS
 from envgit.sandbox.syscalls import MS_PRIVATE, MS_REC
 
 
@@ -255,9 +256,7 @@ def _mount_overlay(place: str, lower_option: str) -> None:
         (lower_option, f"{place}/lower"),
         ("upperdir", f"{place}/upper"),
         ("workdir", f"{place}/work"),
-        ("index", "off"),
-        ("metacopy", "off"),
-        ("redirect_dir", "off"),
+        *OPTIONS,
     )
     mount = new_filesystem("overlay", options, SAFE)
     try:

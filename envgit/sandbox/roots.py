@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from envgit.sandbox import syscalls
@@ -71,7 +71,7 @@ Root = OverlayRoot | JoinRoot | MountedRoot
 # What keeps a layer portable: no entry in an upper directory may need another one, or another
 # file system, to be understood. redirect_dir and metacopy would leave "renamed from" and "data is
 # below" marks instead of whole directories and files, index a table of inode numbers in work/.
-_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
+OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
 _DOING = "mounting the environment"
 _LONGEST_STRING = 255  # fsconfig(2) takes 256 bytes with the final NUL
 
@@ -173,8 +173,7 @@ def _new_overlay(
     attributes: int,
     give_lowers: Callable[[int, tuple[str, ...], _ShortPaths], None],
 ) -> int:
-    context = syscalls.fsopen("overlay")
-    try:
+    with filesystem_context("overlay") as context:
         with _ShortPaths() as short:
             syscalls.fsconfig_string(context, "source", "envgit")
             give_lowers(context, lowers, short)
@@ -185,17 +184,10 @@ def _new_overlay(
                     syscalls.fsconfig_flag(context, "volatile")
             else:
                 attributes |= MOUNT_ATTR_RDONLY
-            for key, value in _OPTIONS:
+            for key, value in OPTIONS:
                 syscalls.fsconfig_string(context, key, value)
             syscalls.fsconfig_create(context)
         return syscalls.fsmount(context, attributes)
-    except OSError as error:
-        log = kernel_log(context)
-        if log:
-            error.strerror = f"{error.strerror}: {'; '.join(log)}"
-        raise
-    finally:
-        os.close(context)
 
 
 def _lowers_one_by_one(context: int, lowers: tuple[str, ...], short: _ShortPaths) -> None:
@@ -248,7 +240,22 @@ class _ShortPaths:
             os.close(fd)
 
 
-def kernel_log(context: int) -> list[str]:
+@contextmanager
+def filesystem_context(fstype: str) -> Iterator[int]:
+    """A file system configuration context (fsopen(2)); what the kernel says on it joins errors."""
+    context = syscalls.fsopen(fstype)
+    try:
+        yield context
+    except OSError as error:
+        log = _kernel_log(context)
+        if log:
+            error.strerror = f"{error.strerror}: {'; '.join(log)}"
+        raise
+    finally:
+        os.close(context)
+
+
+def _kernel_log(context: int) -> list[str]:
     """What the kernel says about a file system context: fsopen(2), "e message" lines."""
     lines: list[str] = []
     while len(lines) < 32:

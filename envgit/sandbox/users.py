@@ -48,7 +48,7 @@ def find(spec: str, passwd: str, group: str) -> User:
     """
     wanted, colon, wanted_group = spec.partition(":")
     wanted = wanted or "0"
-    entry = _passwd_entry(wanted, passwd)
+    entry = account(wanted, passwd)
     if entry is None and not _is_id(wanted):
         raise SandboxError(
             f"no user {wanted!r} in the environment's /etc/passwd",
@@ -63,7 +63,8 @@ def find(spec: str, passwd: str, group: str) -> User:
     return User(uid, gid, _memberships(name, gid, group), home, name)
 
 
-def _passwd_entry(wanted: str, passwd: str) -> list[str] | None:
+def account(wanted: str, passwd: str) -> list[str] | None:
+    """The seven fields of passwd(5) for a name or number, None when it has no entry."""
     by_number: list[str] | None = None
     for line in passwd.splitlines():
         fields = line.split(":")

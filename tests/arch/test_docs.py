@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.arch.source import ROOT
+from envgit.settings import KNOWN
+from tests.arch.source import ROOT, modules
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -43,3 +46,33 @@ def test_the_readme_is_valid_rst() -> None:
     text = (ROOT / "README.rst").read_text()
     settings = {"halt_level": 2, "report_level": 2, "raw_enabled": False}
     docutils.publish_string(text, writer="html", settings_overrides=settings)
+
+
+def test_every_setting_that_code_reads_is_in_the_table() -> None:
+    """The table is what the reference lists and what defaults come from."""
+    known = [re.sub(r"<[^>]*>", "*", setting.name).lower() for setting in KNOWN]
+    wrong = []
+    for module in modules():
+        for node in ast.walk(module.tree):
+            name = _setting(node)
+            if name is not None and not any(
+                re.fullmatch(re.escape(one).replace(r"\*", ".+"), name.lower()) for one in known
+            ):
+                wrong.append(f"{module.where(getattr(node, 'lineno', 0))}: {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _setting(node: ast.AST) -> str | None:
+    """The name that a call of a reading method of Settings asks for; None for other nodes."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+        return None
+    if not node.func.attr.startswith("get") or "settings" not in ast.unparse(node.func.value):
+        return None
+    name = node.args[0]
+    if isinstance(name, ast.JoinedStr):
+        return "".join(
+            part.value if isinstance(part, ast.Constant) else "x"
+            for part in name.values
+            if not isinstance(part, ast.Constant) or isinstance(part.value, str)
+        )
+    return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None

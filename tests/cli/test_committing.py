@@ -39,7 +39,9 @@ def test_the_summary_is_gits(project: Path, tmp_path: Path) -> None:
     ):
         subprocess.run(["git", *args], cwd=folder, check=True)
     subprocess.run(["sh", "-c", CHANGE.replace("/etc", "etc")], cwd=folder, check=True)
-    subprocess.run(["git", "add", "-A", "etc/group", "etc/new", "etc/passwd"], cwd=folder, check=True)
+    subprocess.run(
+        ["git", "add", "-A", "etc/group", "etc/new", "etc/passwd"], cwd=folder, check=True
+    )
     theirs = subprocess.run(
         ["git", "commit", "-m", "subject"], cwd=folder, capture_output=True, text=True, check=True
     )

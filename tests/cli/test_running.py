@@ -114,6 +114,10 @@ class TestRun:
         cli.run(["run", "--at", "HEAD", "sh", "-c", "! test -e /kept"], cwd=project).ok()
         cli.run(["run", "sh", "-c", "test -e /kept && ! test -e /gone"], cwd=project).ok()
 
+    def test_standard_input_can_be_kept_away(self, project: Path) -> None:
+        done = cli.run(["run", "--no-interactive", "cat"], cwd=project, stdin="secret").ok()
+        assert done.stdout == ""
+
     def test_a_dry_run_does_nothing(self, project: Path) -> None:
         done = cli.run(["run", "--dry-run", "touch", "/x"], cwd=project).ok()
         assert done.lines[0].startswith("namespaces ")

@@ -183,7 +183,6 @@ def test_typed_values_fall_back_to_the_table(environ: dict[str, str]) -> None:
     assert (found.get("core.maxdepth"), found.get_int("core.maxdepth")) == (None, 64)
     assert found.get_bool("core.volatile") is True
     assert found.get_bool("no.such") is False
-    assert found.get_bool("no.such", default=True) is True
     assert found.get_text("color.ui") == "auto"
     assert found.get_expiry("gc.reflogExpire") == 90 * 86400
     assert found.get_path("core.store") is None

@@ -16,6 +16,7 @@ from envgit.repo.operations import (
     OperationError,
     WorktreePoint,
     find,
+    ordinary,
     redo_target,
     truncate,
     undo_target,
@@ -46,6 +47,8 @@ def test_linear_stack(steps: list[str]) -> None:
         undo, redo = undo_target(log), redo_target(log)
         assert (undo.id if undo else None) == (done[-1] if done else None)
         assert redo == (undone[-1] if undone else None)
+        standing = [each.id for each, is_undone in ordinary(log) if not is_undone]
+        assert standing == done[::-1]
         name = f"op{number}"
         if step == "do":
             log.insert(0, operation(name))
