@@ -31,6 +31,33 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("envgit.cli.main", "envgit.fs.crashpoint"): "installs the hook of the crash tests",
 }
 
+# Within porcelain: what verbs are built on. Every other module there is a verb or a family of them
+# and may import these alone; these may import one another, never a verb.
+FOUNDATION = {
+    "repository": "the place, settings, store, worktree and git side that a command works on",
+    "relocate": "finds the worktree of a folder that was moved or copied",
+    "identity": "who acts, and when",
+    "chain": "from a commit to directories",
+    "occupants": "who has the worktree mounted",
+    "snapshot": "what is uncommitted",
+    "position": "where the worktree stands",
+    "layering": "new commits out of trees",
+    "carry": "uncommitted changes taken along",
+    "publish": "how a change of state becomes visible",
+    "contents": "reading files",
+    "paths": "what paths mean that a user names",
+    "naming": "what names mean and what things are called",
+    "ranges": "what revision arguments mean",
+    "comparing": "what may be asked of a difference",
+}
+
+# (verb, verb) -> what the first composes of the second.
+COMPOSED = {
+    ("init", "commit"): "the first commit is one like any other",
+    ("run", "commit"): "run -m commits what the command changed",
+    ("check", "run"): "rollback --check runs the command in state after state",
+}
+
 # Fronts that import inside functions what imports them: their lazy imports make no cycle.
 FRONTS = {
     "envgit.porcelain.repository": "the library's facade delegates each method to a module",
@@ -103,6 +130,32 @@ def test_imports_point_down(module: Module) -> None:
         if not _allowed(module, imported)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [module for module in modules() if module.name.startswith("envgit.porcelain.")],
+    ids=lambda module: module.name,
+)
+def test_verbs_do_not_import_one_another(module: Module) -> None:
+    mine = module.name.rpartition(".")[2]
+    wrong = []
+    for imported in module.imports():
+        other = imported.target.removeprefix("envgit.porcelain.").partition(".")[0]
+        if (
+            not imported.target.startswith("envgit.porcelain.")
+            or other in FOUNDATION
+            or (mine, other) in COMPOSED
+            or module.name in FRONTS
+        ):
+            continue
+        wrong.append(f"{module.where(imported.line)}: {mine} must not import {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_verbs_are_built_on_is_there() -> None:
+    names = {module.name.rpartition(".")[2] for module in modules() if module.room == "porcelain"}
+    assert names >= {*FOUNDATION, *(verb for pair in COMPOSED for verb in pair)}
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
