@@ -70,7 +70,7 @@ def commit(
     repository: Repository,
     message: str | None = None,
     *,
-    paths: Sequence[bytes] = (),
+    paths: Sequence[str | bytes] = (),
     amend: bool = False,
     allow_empty: bool = False,
     allow_empty_message: bool = False,

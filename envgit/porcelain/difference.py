@@ -160,6 +160,22 @@ def _kept(change: FileChange, letters: str) -> bool:
     return change.status not in dropped and (not chosen or change.status in chosen)
 
 
+def diff(
+    repository: Repository,
+    old: str | None = None,
+    new: str | None = None,
+    *,
+    paths: Sequence[str | bytes] = (),
+    choice: Choice | None = None,
+) -> Difference:
+    """The difference between two revisions, or from ``old`` (default: HEAD) to the worktree."""
+    git = repository.git
+    start = git.resolve(old) if old is not None else git.head().commit
+    if new is None:
+        return with_worktree(repository, start, paths=paths, choice=choice)
+    return between(repository, start, git.resolve(new), paths=paths, choice=choice)
+
+
 def between(
     repository: Repository,
     old: CommitId | None,

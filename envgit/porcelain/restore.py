@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def restore(
     repository: Repository,
-    paths: Sequence[bytes],
+    paths: Sequence[str | bytes],
     *,
     source: str | None = None,
     verb: str = "restore",
@@ -105,5 +106,5 @@ def _source(
     return host_path
 
 
-def _shown(paths: Sequence[bytes]) -> str:
-    return b" ".join(paths).decode("utf-8", "backslashreplace")
+def _shown(paths: Sequence[str | bytes]) -> str:
+    return b" ".join(map(os.fsencode, paths)).decode("utf-8", "backslashreplace")
