@@ -71,8 +71,6 @@ def _setting(node: ast.AST) -> str | None:
     name = node.args[0]
     if isinstance(name, ast.JoinedStr):
         return "".join(
-            part.value if isinstance(part, ast.Constant) else "x"
-            for part in name.values
-            if not isinstance(part, ast.Constant) or isinstance(part.value, str)
+            str(part.value) if isinstance(part, ast.Constant) else "x" for part in name.values
         )
     return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else None

@@ -131,7 +131,7 @@ def python(box: Box, code: str, **options: Any) -> Done:
 def main(text: str) -> int:
     """The harness."""
     words = json.loads(text)
-    options = {
+    options: dict[str, Any] = {
         key: tuple(map(tuple, value)) if key in ("env", "rlimits") else value
         for key, value in words["options"].items()
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +38,7 @@ def test_no_mount_of_the_host_is_left(box: Box) -> None:
 
 
 def test_capabilities_are_dockers(box: Box) -> None:
-    def held(**options: object) -> set[str]:
+    def held(**options: Any) -> set[str]:
         done = box.run("grep", "CapBnd", "/proc/self/status", **options)
         return set(capabilities.names(int(done.out.split()[1], 16)))
 
@@ -172,16 +174,15 @@ def test_passwd_may_be_anything(tmp_path: Path) -> None:
     passwd = box.lower / "etc/passwd"
     host = tmp_path / "passwd"
     host.write_text("intruder:x:0:0::/:/bin/sh\n")
-    for make in (
-        passwd.unlink,
+    makers: tuple[Callable[[], object], ...] = (
+        lambda: None,
         lambda: os.mkfifo(passwd),
-        lambda: (passwd.unlink(), passwd.symlink_to(host)),
-        lambda: (passwd.unlink(), passwd.symlink_to("/proc/1/root/../passwd")),
-        lambda: (
-            passwd.unlink(),
-            passwd.write_bytes(b"\xff\0::\nintruder:x:-1:99999999999:a:b:c\n"),
-        ),
-    ):
+        lambda: passwd.symlink_to(host),
+        lambda: passwd.symlink_to("/proc/1/root/../passwd"),
+        lambda: passwd.write_bytes(b"\xff\0::\nintruder:x:-1:99999999999:a:b:c\n"),
+    )
+    for make in makers:
+        passwd.unlink(missing_ok=True)
         make()
         assert box.run("echo", "fine").out == "fine\n"
         done = box.run("true", user="intruder")

@@ -132,7 +132,7 @@ def test_frozen_environments_do_not_write(
         time.sleep(0.1)
         assert log.stat().st_size == before
     wait_for(lambda: log.stat().st_size > before)
-    assert not [path for path, _ in found for path in Path(path).glob("envgit-freeze-*")]
+    assert not [left for path, _ in found for left in Path(path).glob("envgit-freeze-*")]
     started.terminate()
     finish(started)
 

@@ -72,6 +72,10 @@ def test_failures_inside_come_out(box: Box) -> None:
     def refuse(_: Inside) -> bytes:
         raise Refused("no", hint="try yes")
 
+    def die(_: Inside) -> bytes:
+        os.kill(os.getpid(), 9)
+        return b""
+
     with pytest.raises(FailedInside, match="no") as caught:
         call_inside(box.overlay, refuse)
     assert caught.value.hint == "try yes"
@@ -80,7 +84,7 @@ def test_failures_inside_come_out(box: Box) -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         call_inside(box.overlay, lambda inside: repr(os.listdir(inside.open("."))).encode())
     with pytest.raises(SandboxError, match="was killed"):
-        call_inside(box.overlay, lambda inside: os.kill(os.getpid(), 9) or b"")
+        call_inside(box.overlay, die)
 
 
 def test_what_is_wrong_with_an_overlay_is_named(box: Box, tmp_path: Path) -> None:

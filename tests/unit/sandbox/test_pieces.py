@@ -48,7 +48,8 @@ def test_a_message_may_be_longer_than_a_pipe() -> None:
     payload = os.urandom(500_000)
     sender = threading.Thread(target=channel.send, args=(write, 1, payload))
     sender.start()
-    inbox, received = channel.Inbox(read), []
+    inbox = channel.Inbox(read)
+    received: list[tuple[int, bytes]] = []
     while not received:
         received += inbox.receive()
     sender.join()
