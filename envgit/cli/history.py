@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,16 +106,13 @@ class Differences:
             return found
         # It may have had another name before: that shows only among all changes.
         every = between(self._app.repository, parent, entry.id, choice=choice)
-        every.changes = tuple(change for change in every.changes if change.path == entry.path)
-        return every
+        return every.only((entry.path,))
 
 
 def _in_all(found: Sequence[Difference]) -> Difference:
     """The changes from the first parent to a merge that are changes from every parent."""
     common = set.intersection(*({change.path for change in one.changes} for one in found))
-    listed = copy(found[0])
-    listed.changes = tuple(change for change in listed.changes if change.path in common)
-    return listed
+    return found[0].only(common)
 
 
 def _write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ asks for lines; where a layer is not in the store, its files count as binary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 from envgit.layers import compare
@@ -69,6 +70,12 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.changes)
+
+    def only(self, paths: Container[bytes]) -> Difference:
+        """The same with the changes at these paths alone."""
+        fewer = copy(self)
+        fewer.changes = tuple(change for change in self.changes if change.path in paths)
+        return fewer
 
     def stat(self, change: FileChange, options: TextOptions | None = None) -> Stat:
         """How many lines (or, of a binary file, bytes) the change adds and deletes."""

@@ -85,7 +85,9 @@ def switch(
                 raise EnvgitError(f"a branch named '{name}' already exists")
         if orphan is not None:
             return _to_orphan(repository, head, orphan, verb)
-        symbolic, commit = _destination(repository, head, target, name, detach, guess_detach)
+        symbolic, commit = _destination(
+            repository, head, target, name, detach=detach, guess_detach=guess_detach
+        )
         refs = []
         if name is not None and commit is not None and git.ref(HEADS + name) != commit:
             start = target or "HEAD"
@@ -212,6 +214,7 @@ def _destination(
     head: Head,
     target: str | None,
     created: str | None,
+    *,
     detach: bool,
     guess_detach: bool,
 ) -> tuple[str | None, CommitId | None]:
