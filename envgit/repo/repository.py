@@ -173,20 +173,18 @@ class GitRepository:
         found = self._tree(commit.tree)[FILE_NAME]
         return Metadata.parse(self.read(found[1].hex())[1])
 
-    def rootfs(self, oid: str) -> TreeDirectory:
-        """The root directory of a commit, or of a ``rootfs/`` tree, read on demand."""
-        kind, _ = self.read(oid)
-        return TreeDirectory(self, TreeId(oid) if kind == "tree" else self.commit(oid).rootfs)
+    def rootfs(self, commit: str) -> TreeDirectory:
+        """The root directory of a commit, read on demand. Raises NotAnEnvironment."""
+        return TreeDirectory(self, self.commit(commit).rootfs)
 
     def files(self, commit: str | None) -> TreeDirectory | None:
         """The root directory of a commit, None for no commit and for one that git made."""
         rootfs = self.git_commit(commit).rootfs if commit is not None else None
         return TreeDirectory(self, rootfs) if rootfs else None
 
-    def layer(self, oid: str) -> Node:
-        """The layer of a commit, or a ``layer/`` tree, whole."""
-        kind, _ = self.read(oid)
-        return read_node(self, TreeId(oid if kind == "tree" else self.commit(oid).layer))
+    def layer(self, commit: str) -> Node:
+        """The layer of a commit, whole. Raises NotAnEnvironment."""
+        return read_node(self, TreeId(self.commit(commit).layer))
 
     def _tree(self, oid: str) -> RawTree:
         return parse_tree(self.read(oid)[1])

@@ -9,7 +9,7 @@ reflog that is too short from a name that does not exist. Tests compare it with 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,13 +107,8 @@ def resolve_object(repository: GitRepository, spec: str) -> str:
 
 def split_path(spec: str) -> tuple[str, str] | None:
     """``REV:path`` as (REV, path), or None; a ``:`` inside braces is none, nor one in front."""
-    depth = 0
-    for position, character in enumerate(spec):
-        if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-        elif character == ":" and depth == 0:
+    for position, character in _outside_braces(spec):
+        if character == ":":
             return (spec[:position], spec[position + 1 :]) if position else None
     return None
 
@@ -123,21 +118,25 @@ def split_range(spec: str) -> tuple[str, str, bool] | None:
 
     A side left out is HEAD. Dots within braces, in a path (``../x``, ``REV:a..b``) make no range.
     """
-    depth = 0
-    for position, character in enumerate(spec):
-        if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-        elif depth == 0 and character == ":":
+    for position, character in _outside_braces(spec):
+        if character == ":":
             return None
-        elif depth == 0 and spec.startswith("..", position):
+        if spec.startswith("..", position):
             dots = "..." if spec.startswith("...", position) else ".."
             if spec == dots or "/" in spec[position : position + 3]:
                 return None
             left, right = spec[:position], spec[position + len(dots) :]
             return left or "HEAD", right or "HEAD", dots == "..."
     return None
+
+
+def _outside_braces(spec: str) -> Iterator[tuple[int, str]]:
+    depth = 0
+    for position, character in enumerate(spec):
+        if character in "{}":
+            depth += 1 if character == "{" else -1
+        elif depth == 0:
+            yield position, character
 
 
 def _resolve_range(repository: GitRepository, spec: str) -> Range | None:

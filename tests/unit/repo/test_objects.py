@@ -16,7 +16,7 @@ from envgit.repo import objects
 from envgit.repo.commits import NotAnEnvironment, ObjectMissing
 from envgit.repo.metadata import Metadata, MetadataError, RunRecord
 from envgit.repo.repository import GitRepository
-from envgit.repo.trees import TreeError, encode_tree, parse_tree
+from envgit.repo.trees import TreeDirectory, TreeError, encode_tree, parse_tree, read_node
 from tests.support.history import WHITEOUT, History, directory, file, layer, who
 
 BASE = layer(
@@ -39,8 +39,8 @@ def test_round_trip(git: GitRepository) -> None:
         rootfs = writer.write_rootfs(None, BASE)
         assert str(oid) == rootfs  # without whiteouts both are the same tree
         writer.flush()
-    assert git.layer(oid) == BASE
-    assert read_tree(git.rootfs(rootfs)) == BASE
+    assert read_node(git, TreeId(oid)) == BASE
+    assert read_tree(TreeDirectory(git, rootfs)) == BASE
 
 
 def test_overlay(git: GitRepository) -> None:
@@ -87,7 +87,7 @@ def test_opaque_and_survivors(git: GitRepository) -> None:
         assert writer.write_rootfs(None, expected) == tree
         kept = writer.write_layer(change)
         writer.flush()
-    usr = git.layer(kept).find(b"usr")
+    usr = read_node(git, TreeId(kept)).find(b"usr")
     assert usr is not None and usr.entry.opaque
 
 
@@ -108,7 +108,7 @@ def test_spilling(git: GitRepository, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [writer.read(oid)[1] for oid in blobs] == [b"%d" % n * 200 for n in range(50)]
         tree = writer.write_layer(BASE)
         writer.flush()
-    assert git.layer(tree) == BASE
+    assert read_node(git, TreeId(tree)) == BASE
     assert git.read(blobs[7]) == ("blob", b"7" * 200)
     names = os.listdir(os.path.join(git.path, "objects", "pack"))
     assert len(names) == 2
@@ -196,4 +196,4 @@ def test_trees_of_others_are_refused(git: GitRepository) -> None:
         empty = writer.add_tree({})
         writer.flush()
     with pytest.raises(TreeError):
-        git.rootfs(TreeId(empty)).entry  # noqa: B018
+        TreeDirectory(git, TreeId(empty)).entry  # noqa: B018
