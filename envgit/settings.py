@@ -46,7 +46,6 @@ KNOWN: tuple[Setting, ...] = (
     Setting("color.ui", "text", "auto", "Colour: ``auto`` (on a terminal), ``always``, ``never``."),
     Setting("core.abbrev", "text", "auto", "Digits of a short id: a number, ``auto`` or ``no``."),
     Setting("core.editor", "text", None, "The editor for messages, before VISUAL and EDITOR."),
-    Setting("core.hooksPath", "path", None, "Where hooks are, instead of ``.envgit/hooks``."),
     Setting(
         "core.maxDepth",
         "int",

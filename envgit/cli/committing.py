@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         "accepted and meaningless: everything uncommitted is committed",
         to="everything",
     ),
-    flag("-n, --no-verify", "bypass pre-commit and commit-msg hooks", to="no_verify"),
+    flag("-n, --no-verify", "accepted and meaningless: there are no hooks", to="no_verify"),
     flag("--dry-run", "show what would be committed"),
     flag("--amend", "amend previous commit"),
     flag("--allow-empty", "ok to record an empty change"),

@@ -52,7 +52,7 @@ def diff(
             hint="'envgit diff' shows what is uncommitted, all of which 'envgit commit' records",
         )
     app.out.colour_for("diff", when=options.pop("color"))
-    view = view_of(options, default=("patch",))
+    view = view_of(options, app.settings, default=("patch",))
     if not quiet:
         app.page()
     found = _difference(app, arguments, paths, view, merge_base=merge_base)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.verb import flag, section, value
+from envgit.config_syntax import parse_bool
 from envgit.errors import EnvgitError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from envgit.layers.renames import FileChange
     from envgit.porcelain.comparing import Choice, TextOptions
     from envgit.porcelain.difference import Difference
+    from envgit.settings import Settings
 
 LISTS = ("raw", "name_status", "name_only")
 SUMMARIES = ("numstat", "stat", "shortstat", "summary")
@@ -176,7 +178,9 @@ diff_options = section(
 """The shared options; the verb passes them on to ``view_of`` as keywords, but for ``color``."""
 
 
-def view_of(options: dict[str, Any], *, default: Iterable[str] = ()) -> DiffView:
+def view_of(
+    options: dict[str, Any], settings: Settings, *, default: Iterable[str] = ()
+) -> DiffView:
     """Build the view from the keywords of ``diff_options``, taking them out of ``options``.
 
     ``default`` are the parts shown when none is asked for.
@@ -205,10 +209,12 @@ def view_of(options: dict[str, Any], *, default: Iterable[str] = ()) -> DiffView
         parts = set(default)
     whitespace = next((key for key in ("all", "change", "eol") if taken[f"ignore_{key}"]), None)
     algorithm = next((key for key in ("patience", "minimal") if taken[key]), None)
-    text = TextOptions(3 if context is None else context, taken["interhunk"], whitespace,
-                       algorithm, taken["text"])  # fmt: skip
+    if context is None:
+        context = settings.get_int("diff.context")
+    text = TextOptions(context, taken["interhunk"], whitespace, algorithm, taken["text"])
+    renames = taken["renames"] is not None or detects_renames(settings)
     choice = Choice(
-        None if taken["no_renames"] else _percent(taken["renames"]),
+        _percent(taken["renames"]) if renames and not taken["no_renames"] else None,
         taken["letters"],
         taken["reverse_sides"],
     )
@@ -225,6 +231,11 @@ _NAMES = (
     "ignore_change", "ignore_eol", "patience", "minimal", "text", "reverse_sides", "letters",
     "full_index", "no_prefix",
 )  # fmt: skip
+
+
+def detects_renames(settings: Settings) -> bool:
+    """``diff.renames``; git's word "copies" asks for renames, too."""
+    return parse_bool(settings.get_text("diff.renames")) is not False
 
 
 def _percent(text: str | None) -> int:

@@ -122,7 +122,7 @@ def _write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str,
     from envgit.porcelain.history import runs
     from envgit.porcelain.naming import names_of_commits
 
-    view = view_of(options)
+    view = view_of(options, app.settings)
     names = names_of_commits(app.repository)
 
     def changes(entry: LogEntry) -> dict[str, object]:

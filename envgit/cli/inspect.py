@@ -47,6 +47,7 @@ def status(
     new or gone with all that is in it is one line; -u lists every path.
     """
     from envgit.cli import statusview
+    from envgit.cli.diffview import detects_renames
     from envgit.porcelain.status import status as look
 
     if porcelain not in (None, "v1", "1", "v2", "2"):
@@ -58,7 +59,7 @@ def status(
         app.repository,
         paths=[*arguments, *(paths or ())],
         whole=untracked != "all",
-        renames=not no_renames,
+        renames=not no_renames and detects_renames(app.settings),
     )
     if as_json:
         app.out.json(statusview.as_json(found))

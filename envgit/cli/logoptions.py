@@ -215,7 +215,7 @@ def style_from(
 ) -> LogStyle:
     """How a log is written; takes what it reads out of ``options``."""
     app.out.colour_for("diff", when=options.pop("color"))
-    view = view_of(options, default=default)
+    view = view_of(options, app.settings, default=default)
     form, abbreviate = form_from(app, options)
     dates, dated = dates_from(app, options, form)
     shown, names = decorations_of(app, options)

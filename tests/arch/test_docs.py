@@ -62,6 +62,19 @@ def test_every_setting_that_code_reads_is_in_the_table() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_setting_in_the_table_is_read() -> None:
+    code = "\n".join(
+        line for module in modules() for line in module.text.splitlines() if "Setting(" not in line
+    ).lower()
+    unread = [
+        setting.name
+        for setting in KNOWN
+        if code.count(setting.name.split("<")[0].lower()) - (f'"{setting.name.lower()}",' in code)
+        < 1
+    ]
+    assert not unread
+
+
 def _setting(node: ast.AST) -> str | None:
     """The name that a call of a reading method of Settings asks for; None for other nodes."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
