@@ -200,18 +200,6 @@ def store_file(name: str, content: bytes) -> Callable[[Lab], None]:
     return lambda lab: put(lab.top / "store" / name, content)
 
 
-def every(pattern: str, content: bytes) -> Callable[[Lab], None]:
-    """Give every file of the store that matches this content."""
-
-    def do(lab: Lab) -> None:
-        found = list((lab.top / "store").glob(pattern))
-        assert found, pattern
-        for path in found:
-            path.write_bytes(content)
-
-    return do
-
-
 def in_changes(name: str, content: bytes) -> Callable[[Lab], None]:
     """Give a file beside the uncommitted changes this content."""
     return lambda lab: put(
@@ -299,7 +287,12 @@ DAMAGES = (
     Damage("an empty journal", lambda lab: put(state(lab).with_name("journal"), b""), "journal"),
     Damage("a store of the future", store_file("format", b"envgit-store 99\n"), "format 99"),
     Damage("a store that is none", store_file("format", b"junk"), "format"),
-    Damage("registrations of junk", every("repositories/*", b"junk"), "repositories/", by="gc"),
+    Damage(
+        "registrations of junk",
+        store_file("repositories/" + "1" * 32, b"junk"),
+        "repositories/1{32}",
+        by="gc",
+    ),
     Damage("a stat cache of junk", in_changes("hashes", b"junk"), "", by="status"),
     Damage("runs of junk", in_changes("runs", JUNK_RUNS), "", by="status"),
     Damage("a commit without layer", foreign_commit({"rootfs/x": b"x"}), "[0-9a-f]{40}"),
