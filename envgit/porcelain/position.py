@@ -182,8 +182,12 @@ def _root_entry(upper: str) -> Entry:
 
 
 def _set_root(upper: str, entry: Entry) -> None:
+    """Give a new change set's top directory this metadata, durably: a state is about to name it."""
+    if _root_entry(upper) == entry:
+        return  # as it was made, which is nearly always so
     fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         write_attributes(fd, entry, None)
+        os.fsync(fd)
     finally:
         os.close(fd)
