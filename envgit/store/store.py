@@ -133,13 +133,6 @@ class Store:
         """Whether the layer is here."""
         return os.path.isdir(self.layer_path(layer))
 
-    def require_layer(self, layer: LayerId) -> str:
-        """The sealed layer's directory. Raises MissingLayer."""
-        path = self.layer_path(layer)
-        if not os.path.isdir(path):
-            raise _missing(path)
-        return path
-
     def adopt_layer(self, directory: str, layer: LayerId) -> str:
         """Seal ``directory`` as ``layer`` by one rename, and make the rename durable.
 

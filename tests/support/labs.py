@@ -98,7 +98,7 @@ class Lab:
         repository = self.open()
         lowers, commit = [], repository.git.commit(repository.git.resolve(revision))
         while True:
-            lowers.append(repository.store.require_layer(commit.layer))
+            lowers.append(repository.store.layer_path(commit.layer))
             if not commit.parents:
                 break
             commit = repository.git.commit(commit.parents[0])
