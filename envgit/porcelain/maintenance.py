@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
+from envgit.porcelain.occupants import host_mounts
 from envgit.porcelain.relocate import uses
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import truncate
@@ -17,9 +18,11 @@ from envgit.repo.repository import GitRepository
 from envgit.store import sweep
 from envgit.store.registry import Registration, note_presence
 from envgit.store.usage import Usage
+from envgit.store.worktree import Worktree
 
 if TYPE_CHECKING:
     from envgit.repo.maintenance import Repacked
+    from envgit.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,19 @@ def _plan(
         changes=needed.changes if found else set(store.all_changes()),
         commits=needed.commits,
         worktrees=needed.worktrees if found else set(store.all_worktrees()),
+        mounted=_mounted(store),
     )
     return plan, needed.missing
+
+
+def _mounted(store: Store) -> set[str]:
+    """The directories that ``envgit mount`` shows somewhere now, whichever worktree it was for."""
+    return {
+        directory
+        for worktree in store.all_worktrees()
+        for mount in host_mounts(Worktree(store, worktree))
+        for directory in mount.stack
+    }
 
 
 def _expire(repository: Repository, before: int | None, *, dry_run: bool) -> int:

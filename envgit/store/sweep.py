@@ -95,22 +95,25 @@ def plan(
     changes: Collection[ChangesId],
     commits: Collection[CommitId],
     worktrees: Collection[WorktreeId],
+    mounted: Collection[str] = (),
 ) -> Sweep:
     """What goes if only these layers, change sets, commits (for spans) and worktrees are needed.
 
+    ``mounted`` are directories, as in a state's ``stack``, that the host has mounted somewhere.
     Reading only; under the shared lock it is a prediction, under the exclusive one it is the truth.
     """
     dropped = [name for name in store.all_worktrees() if name not in worktrees]
     used = in_use(store, given_up=dropped)
+    directories = used.directories.union(mounted)
     gone_layers = tuple(
         name
         for name in store.all_layers()
-        if name not in layers and f"layers/{name}" not in used.directories
+        if name not in layers and f"layers/{name}" not in directories
     )
     gone_spans = tuple(
         name
         for name in store.all_spans()
-        if name.partition(".")[0] not in commits and f"spans/{name}/tree" not in used.directories
+        if name.partition(".")[0] not in commits and f"spans/{name}/tree" not in directories
     )
     gone_changes = tuple(
         name

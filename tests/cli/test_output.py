@@ -21,25 +21,21 @@ from envgit.cli.jsonify import dumps
 from envgit.cli.output import Output
 from envgit.cli.quoting import quote
 from envgit.cli.suggest import similar
-
-
-class NoSettings:
-    """Settings in which nothing is set, but for what a test names."""
-
-    def __init__(self, **values: str) -> None:
-        self.values = {name.replace("_", "."): value for name, value in values.items()}
-
-    def get(self, name: str) -> str | None:
-        return self.values.get(name)
+from envgit.settings import Entry, Settings
 
 
 def output(environ: dict[str, str] | None = None, **values: str) -> tuple[Output, io.BytesIO]:
+    """Output to a stream; ``values`` are settings, with ``_`` for the dot."""
     stream = io.BytesIO()
+    entries = [
+        Entry(name.replace("_", "."), value, "command", "command line:")
+        for name, value in values.items()
+    ]
     made = Output(
         stream,
         io.BytesIO(),
         environ=environ or {},
-        settings=lambda: NoSettings(**values),  # type: ignore[arg-type,return-value]
+        settings=lambda: Settings(entries, {}),
     )
     return made, stream
 
