@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from envgit.fs.durable import remove_tree
 from tests.support import gate, leaks, peers, probes
 
 # 1 January 2024, so that dates in expected output never change.
@@ -101,7 +102,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def nothing_left_behind(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Fail the run if a mount or a process that began in it is still there at its end."""
     mark = uuid.uuid4().hex
     os.environ[leaks.MARK] = mark
@@ -110,6 +113,9 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     yield
     assert leaks.mounts(where) == before, "mounts left behind"
     assert leaks.processes(mark) == [], "processes left behind"
+    if not request.session.testsfailed:
+        # pytest deletes old folders by recursion, for which some trees here are too deep.
+        remove_tree(where)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -74,6 +74,8 @@ def _destination(file: str, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
     try:
         with _opened(part, file) as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(part, file)
     except BaseException:
         if os.path.exists(part):
