@@ -146,10 +146,10 @@ def _start(
     state = note_unflushed(repository, state)
     command = shlex.join(plan.argv)
     info = {"command": command, "stack": list(state.stack), "changes": state.changes}
-    with worktree.register(0, info) as record:
+    with worktree.register(info) as record:
 
         def mounted(pid: int, created: Sequence[bytes]) -> None:
-            record.update(init_pid=pid, mounted=True)
+            record.started(pid, mounted=True)
             points = tuple(sorted({*state.mountpoints, *map(os.fsdecode, created)}))
             if points != state.mountpoints:
                 worktree.write_state(state._replace(mountpoints=points))
@@ -177,7 +177,7 @@ def _run_aside(
             return None
 
         def mounted(pid: int, _: Sequence[bytes]) -> None:
-            record.update(init_pid=pid)
+            record.started(pid)
 
         return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,), warn=repository.notify)
 
@@ -201,7 +201,7 @@ def _aside(
             state = state._replace(changes=changes)
             lowers = (below, *store.stack_paths(state.stack))
         info = {"command": shlex.join(options.argv), "stack": list(state.stack)}
-        record = worktree.register(0, {**info, "changes": state.changes})
+        record = worktree.register({**info, "changes": state.changes})
     try:
         yield state, record, lowers
     finally:

@@ -44,19 +44,17 @@ class Running(NamedTuple):
 class RunningRecord:
     """Our own record; ``fd`` is to be inherited by the environment's first process."""
 
-    __slots__ = ("fd", "info", "init_pid", "path")
+    __slots__ = ("fd", "info", "path")
 
-    def __init__(self, path: str, fd: int, init_pid: int, info: dict[str, Any]) -> None:
+    def __init__(self, path: str, fd: int, info: dict[str, Any]) -> None:
         self.path = path
         self.fd = fd
-        self.init_pid = init_pid
         self.info = info
 
-    def update(self, *, init_pid: int | None = None, **info: Any) -> None:
-        """Name the first process or add to the record, such as ``mounted=True``."""
-        self.init_pid = self.init_pid if init_pid is None else init_pid
+    def started(self, init_pid: int, **info: Any) -> None:
+        """Name the environment's first process, and add to the record, such as ``mounted=True``."""
         self.info.update(info)
-        data = _serialize(self.init_pid, self.info)
+        data = _serialize(init_pid, self.info)
         with explained("record what runs", self.path):
             os.pwrite(self.fd, data, 0)
             os.ftruncate(self.fd, len(data))
@@ -82,13 +80,13 @@ class RunningRecord:
         self.remove()
 
 
-def register(folder: str, init_pid: int, info: Mapping[str, Any]) -> RunningRecord:
-    """Make a record in ``folder`` before the environment starts (then ``init_pid`` is 0).
+def register(folder: str, info: Mapping[str, Any]) -> RunningRecord:
+    """Make a record in ``folder``, before the environment starts.
 
     ``info`` is JSON: ``command`` is for messages, ``gc`` keeps what ``stack`` (directories relative
     to the store) and ``changes`` name; everything else is the caller's.
     """
-    data = _serialize(init_pid, dict(info))
+    data = _serialize(0, dict(info))
     while True:
         path = os.path.join(folder, f"{time.time_ns():020d}-{os.urandom(4).hex()}")
         with explained("record what runs", path):
@@ -102,7 +100,7 @@ def register(folder: str, init_pid: int, info: Mapping[str, Any]) -> RunningReco
                 raise
         if alive:
             os.set_inheritable(fd, True)
-            return RunningRecord(path, fd, init_pid, dict(info))
+            return RunningRecord(path, fd, dict(info))
         os.close(fd)  # somebody took it for dead before we had locked it: once more
 
 

@@ -109,9 +109,9 @@ class Worktree:
 
     # -- who runs in it -----------------------------------------------------------------------
 
-    def register(self, init_pid: int, info: Mapping[str, Any]) -> RunningRecord:
+    def register(self, info: Mapping[str, Any]) -> RunningRecord:
         """Say that something runs here; see :func:`envgit.store.running.register`."""
-        return running.register(os.path.join(self.path, "running"), init_pid, info)
+        return running.register(os.path.join(self.path, "running"), info)
 
     def running(self) -> list[Running]:
         """What runs here now, oldest first; records of the dead are removed."""

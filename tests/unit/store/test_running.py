@@ -22,8 +22,8 @@ def _wait_until_gone(worktree: Worktree) -> float:
 
 def test_a_record_says_what_it_was_told(worktree: Worktree) -> None:
     assert worktree.running() == []
-    with worktree.register(0, {"command": "apt-get update", "stack": ["layers/x"]}) as record:
-        record.update(init_pid=4242, mounted=True)
+    with worktree.register({"command": "apt-get update", "stack": ["layers/x"]}) as record:
+        record.started(4242, mounted=True)
         (found,) = worktree.running()
         assert (found.pid, found.init_pid, found.command) == (os.getpid(), 4242, "apt-get update")
         assert found.info == {"command": "apt-get update", "stack": ["layers/x"], "mounted": True}
@@ -32,9 +32,9 @@ def test_a_record_says_what_it_was_told(worktree: Worktree) -> None:
 
 
 def test_it_lives_on_with_the_environment_and_dies_with_it(worktree: Worktree) -> None:
-    record = worktree.register(0, {"command": "sleep"})
+    record = worktree.register({"command": "sleep"})
     init = subprocess.Popen(["sleep", "1000"], pass_fds=[record.fd])
-    record.update(init_pid=init.pid)
+    record.started(init.pid)
     record.close()
     try:
         assert [found.init_pid for found in worktree.running()] == [init.pid]
@@ -48,7 +48,7 @@ def test_it_lives_on_with_the_environment_and_dies_with_it(worktree: Worktree) -
 def test_kill_9_of_its_only_holder_ends_it(worktree: Worktree) -> None:
     script = (
         "import os, sys, time; from envgit.store import running;"
-        "running.register(sys.argv[1], os.getpid(), {}); print('on', flush=True); time.sleep(99)"
+        "running.register(sys.argv[1], {}); print('on', flush=True); time.sleep(99)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, f"{worktree.path}/running"], stdout=subprocess.PIPE
@@ -60,7 +60,7 @@ def test_kill_9_of_its_only_holder_ends_it(worktree: Worktree) -> None:
 
 
 def test_what_cannot_be_read_still_counts_while_it_is_locked(worktree: Worktree) -> None:
-    with worktree.register(7, {}) as record:
+    with worktree.register({}) as record:
         Path(record.path).write_text("{")
         assert [(found.pid, found.command) for found in worktree.running()] == [(0, "?")]
         Path(record.path).write_text('{"pid": "x"}')
@@ -78,7 +78,8 @@ def test_records_survive_readers_that_look_all_the_time(worktree: Worktree) -> N
             os._exit(1)
     try:
         for number in range(300):
-            with worktree.register(number, {}) as record:
+            with worktree.register({}) as record:
+                record.started(number)
                 assert os.path.exists(record.path)
                 assert number in [found.init_pid for found in worktree.running()]
     finally:

@@ -45,7 +45,7 @@ def test_only_what_nobody_names_goes(opened: Store, worktree: Worktree) -> None:
     dead = Worktree.create(opened)
     span = f"{opened.path}/spans/{'b' * 40}.1"
     tree(span, {"tree": {"x": "y"}})
-    with worktree.register(1, {"stack": [f"layers/{running}"], "changes": "0" * 32}):
+    with worktree.register({"stack": [f"layers/{running}"], "changes": "0" * 32}):
         plan = sweep.plan(
             opened,
             layers={kept},
