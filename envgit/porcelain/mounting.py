@@ -37,6 +37,9 @@ def mount(repository: Repository, directory: str, revision: str | None = None) -
     place = os.path.realpath(directory)
     if not os.path.isdir(place):
         raise NotMountable(f"'{directory}' is no directory")
+    for needed in map(os.path.realpath, (repository.path, repository.store.path)):
+        if os.path.commonpath([place, needed]) in (place, needed):
+            raise NotMountable(f"a mount at '{directory}' would hide {needed}")
     if is_mounted(place):
         raise NotMountable(f"an environment is mounted at '{directory}' already")
     with repository.locked("mount") as worktree:

@@ -65,6 +65,18 @@ def test_mounting(project: Path, tmp_path: Path) -> None:
     assert missing.stderr.endswith("nope' is no directory\n")
 
 
+@pytest.mark.parametrize("place", [".", "..", ".envgit", ".envgit/refs"])
+def test_no_mount_hides_the_repository(project: Path, place: str) -> None:
+    said = cli.run(["mount", place], cwd=project).exited(128).stderr
+    assert said == f"fatal: a mount at '{place}' would hide {project}/.envgit\n"
+
+
+def test_no_mount_hides_the_store(project: Path, store: Path) -> None:
+    for place in (store, store / "layers"):
+        said = cli.run(["mount", place], cwd=project).exited(128).stderr
+        assert said == f"fatal: a mount at '{place}' would hide {store}\n"
+
+
 def test_exporting(project: Path, tmp_path: Path) -> None:
     archive = tmp_path / "out.tar.gz"
     said = cli.run(["export", f"tar:{archive}"], cwd=project).ok().stdout
