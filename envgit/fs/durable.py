@@ -148,7 +148,7 @@ def _sweep(fd: int) -> list[str]:
     """Unlink what is no directory and return the names of the directories."""
     with os.scandir(fd) as scan:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in scan]
-    if found and not os.fstat(fd).st_mode & 0o200:
+    if found and os.fstat(fd).st_mode & 0o300 != 0o300:
         os.fchmod(fd, 0o700)
     for name, is_directory in found:
         if not is_directory:

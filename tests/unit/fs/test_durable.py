@@ -88,3 +88,13 @@ def test_removal_of_a_tree_deeper_than_descriptors_and_paths_allow(tmp_path: Pat
     os.close(fd)
     durable.remove_tree(str(root))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o500, 0o600, 0o300])
+def test_who_locked_himself_out_can_still_remove(tmp_path: Path, mode: int) -> None:
+    locked = tmp_path / "tree/locked"
+    (locked / "below").mkdir(parents=True)
+    (locked / "file").touch()
+    locked.chmod(mode)
+    durable.remove_tree(str(tmp_path / "tree"))
+    assert os.listdir(tmp_path) == []
