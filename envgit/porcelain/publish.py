@@ -23,8 +23,8 @@ from envgit.fs import crashpoint, durable
 from envgit.layers.ids import ChangesId, CommitId, LayerId, OperationId
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import Operation, WorktreePoint
-from envgit.repo.refnames import INTERNAL, SYMBOLIC
-from envgit.repo.refs import HeadUpdate, RefMoved, RefUpdate
+from envgit.repo.refnames import INTERNAL, SYMBOLIC, BadRefName
+from envgit.repo.refs import HeadUpdate, RefConflict, RefMoved, RefUpdate
 from envgit.store.journal import Record
 
 if TYPE_CHECKING:
@@ -199,8 +199,11 @@ def replay(repository: Repository) -> None:
 def _apply(
     repository: Repository, ref: RefUpdate | None, head: HeadUpdate | None, who: Signature
 ) -> None:
-    """One update. A ref that a foreign program moved since is left alone, and said."""
+    """One update. A ref that a foreign program moved since is left alone, and said.
+
+    So is one that has become impossible, or the journal would stand in the way of every command.
+    """
     try:
         repository.git.apply([ref] if ref else [], head, who)
-    except RefMoved as error:
+    except (RefMoved, RefConflict, BadRefName) as error:
         repository.notify(f"{error.message}; it is left as it is")

@@ -12,6 +12,7 @@ that its holder has made: the next holder removes those of one that was killed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -30,6 +31,9 @@ from envgit.repo.signature import Signature
 
 _OID = re.compile(r"\A[0-9a-f]{40}\Z")
 _MAX_SYMBOLIC = 5  # git's SYMREF_MAXDEPTH
+_LOCK = ".lock"
+_NAME_MAX, _PATH_MAX = 255, 4096  # linux/limits.h
+_MAX_REF = _PATH_MAX + len(SYMBOLIC)  # what a ref's file may hold
 _LOCK_SECONDS = 1.0  # git's core.filesRefLockTimeout is 0.1 s; on a busy machine that is little
 
 
@@ -103,9 +107,13 @@ class Refs:
     def raw(self, name: str) -> str | None:
         """What a ref holds: an id, ``ref: NAME``, or None when there is none."""
         try:
-            with open(os.path.join(self._path, name), encoding="utf-8", errors="replace") as file:
-                text = file.read(1024).rstrip()
+            with open(os.path.join(self._path, name), "rb") as file:
+                text = os.fsdecode(file.read(_MAX_REF)).rstrip()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return self._packed_refs().get(name)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
             return self._packed_refs().get(name)
         if text.startswith("ref:"):
             return SYMBOLIC + text[4:].strip()
@@ -154,7 +162,7 @@ class Refs:
         for folder, _, files in os.walk(top):
             for file in files:
                 name = os.path.relpath(os.path.join(folder, file), self._path)
-                if name.startswith(prefix) and not name.endswith(".lock"):
+                if name.startswith(prefix) and not name.endswith(_LOCK):
                     yield name
 
     def _packed_refs(self) -> dict[str, str]:
@@ -202,6 +210,7 @@ class Refs:
             raise BadRefName(f"'{update.new}' is not an object id")
         if update.new is None or self.raw(update.name) is not None:
             return
+        self._check_length(update.name)
         parts = update.name.split("/")
         for length in range(2, len(parts)):
             above = "/".join(parts[:length])
@@ -210,6 +219,13 @@ class Refs:
         below = next(iter(self.all(update.name + "/")), None)
         if below is not None:
             raise RefConflict(f"'{below}' exists; cannot create '{update.name}'")
+
+    def _check_length(self, name: str) -> None:
+        """Refuse what has no room for its lock or log file, before a journal promises the ref."""
+        longest = max(len(part) for part in os.fsencode(name + _LOCK).split(b"/"))
+        log = os.path.join(os.path.abspath(self._path), "logs", name + _LOCK)
+        if longest > _NAME_MAX or len(os.fsencode(log)) >= _PATH_MAX:
+            raise BadRefName(f"a name of {len(os.fsencode(name))} bytes is too long for a ref")
 
     def _apply_ref(self, update: RefUpdate, who: Signature) -> None:
         with self._locked(update.name) as lock:
@@ -255,7 +271,7 @@ class Refs:
         target = os.path.join(self._path, name)
         fd = os.open(lock, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
-            os.write(fd, value.encode() + b"\n")
+            os.write(fd, os.fsencode(value) + b"\n")
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -305,9 +321,9 @@ class Refs:
     def _write_packed(self, refs: dict[str, str]) -> None:
         # Without the "peeled" trait: git then looks tags up, which costs little here.
         text = "# pack-refs with: sorted \n" + "".join(
-            f"{value} {name}\n" for name, value in sorted(refs.items())
+            f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode)
         )
-        durable.write_file(os.path.join(self._path, "packed-refs"), text.encode())
+        durable.write_file(os.path.join(self._path, "packed-refs"), os.fsencode(text))
 
     # -- locks ----------------------------------------------------------------------------------
 
@@ -318,10 +334,10 @@ class Refs:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            for name in os.read(fd, 1 << 16).decode("utf-8", "replace").split("\n")[:-1]:
+            for name in os.fsdecode(os.read(fd, 1 << 16)).split("\n")[:-1]:
                 if name == "packed-refs" or is_storable(name):
                     with suppress(FileNotFoundError, NotADirectoryError):
-                        os.unlink(os.path.join(self._path, name + ".lock"))
+                        os.unlink(os.path.join(self._path, name + _LOCK))
             self._noted = []
             self._note_fd = fd
             self._note()
@@ -331,14 +347,14 @@ class Refs:
 
     def _note(self) -> None:
         """Write down which lock files are ours; not synced, for it is about kill -9 only."""
-        note = "".join(f"{name}\n" for name in self._noted).encode()
+        note = os.fsencode("".join(f"{name}\n" for name in self._noted))
         os.ftruncate(self._note_fd, 0)
         os.pwrite(self._note_fd, note, 0)
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[str]:
         """git's lock on one ref, within _exclusively(). Raises RefLocked after a second."""
-        path = os.path.join(self._path, name + ".lock")
+        path = os.path.join(self._path, name + _LOCK)
         deadline = time.monotonic() + _LOCK_SECONDS
         while not self._create_lock(name, path):
             if time.monotonic() > deadline:
@@ -389,7 +405,7 @@ def _moved(name: str, expected: str | None, found: str | None) -> RefMoved:
 
 def _parse_packed(data: bytes) -> dict[str, str]:
     refs: dict[str, str] = {}
-    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+    for line in os.fsdecode(data).split("\n"):
         oid, _, name = line.partition(" ")
         if name and _OID.match(oid):
             refs[name] = oid

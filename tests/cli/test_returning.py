@@ -43,6 +43,18 @@ def test_going_back_and_forth(project: Path) -> None:
     cli.run(["undo", "0"], cwd=project).exited(128)
 
 
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "x" * 251, "y" * 300, "a/" * 2030 + "z"])
+def test_no_name_of_a_branch_stands_in_the_way_of_what_comes_after(
+    project: Path, name: str
+) -> None:
+    made = cli.run(["branch", name], cwd=project)
+    assert made.status == (0 if name.startswith("\udcff") else 128)
+    assert "bug" not in made.stderr
+    assert said(project, "rollback") == "HEAD is now at <id> two\n"
+    assert said(project, "branch").count("\n") == 2 - bool(made.status)
+    assert said(project, "fsck") == ""
+
+
 def test_keeping_history(project: Path) -> None:
     cli.run(["rollback", "--keep-history", "HEAD~2"], cwd=project).ok()
     shown = cli.run(["log", "--oneline"], cwd=project).ok().lines

@@ -51,6 +51,37 @@ def seen_by_git(path: Path) -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
+def test_names_of_any_bytes(history: History) -> None:
+    new, *_ = ids(history)
+    refs = Refs(str(history.path))
+    names = [b"refs/heads/\x80x", b"refs/heads/\xc3\xa9", b"refs/heads/a\xff/b"]
+    for name in names:
+        refs.apply([RefUpdate(os.fsdecode(name), None, new, "made")], None, who())
+    refs.apply([], HeadUpdate("ref: refs/heads/main", f"ref: {os.fsdecode(names[0])}"), who())
+    assert git(history.path, "symbolic-ref", "HEAD").strip() == names[0]
+    for pack in (lambda: refs.pack(), lambda: git(history.path, "pack-refs", "--all")):
+        pack()
+        listed = git(history.path, "for-each-ref", "--format=%(refname)", "refs/heads").split()
+        assert set(listed) == {*names, b"refs/heads/main"}
+        again = Refs(str(history.path))
+        assert set(map(os.fsdecode, names)) < set(again.all())
+        assert again.head().symbolic == os.fsdecode(names[0])
+    git(history.path, "fsck", "--strict")
+    for name in names:
+        refs.apply([RefUpdate(os.fsdecode(name), new, None)], None, who())
+    foreign = os.fsdecode(b"refs/heads/git\xfe")
+    git(history.path, "update-ref", foreign, new)
+    assert set(Refs(str(history.path)).all("refs/heads/")) == {"refs/heads/main", foreign}
+
+
+@pytest.mark.parametrize("name", ["x" * 251, "a/" * 2030 + "x"])
+def test_a_name_without_room_for_its_lock_is_refused_before(history: History, name: str) -> None:
+    new, *_ = ids(history)
+    with pytest.raises(BadRefName, match="too long"):
+        Refs(str(history.path)).check([RefUpdate(f"refs/heads/{name}", None, new)], None)
+    assert Refs(str(history.path)).raw("refs/heads/" + "x" * 5000) is None
+
+
 def test_both_ways(history: History) -> None:
     new, old, oldest = ids(history)
     repository = history.git
