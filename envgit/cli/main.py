@@ -114,6 +114,12 @@ def _dispatch(app: App, command: list[str]) -> int:
             return outcome
         rest, target = outcome
     app.verb = rest[0]
+    if rest[0] == "run":
+        from envgit.cli.launching import launch, plain_command
+
+        command_only = plain_command(rest[1:])
+        if command_only is not None:
+            return launch(app, command_only)
     from envgit.cli.verb import execute
 
     return execute(load(target), rest[1:], app)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envgit.cli.running import environment
+from envgit.cli.launching import environment
 from envgit.errors import EnvgitError
 from tests.support import builders, cli
 
