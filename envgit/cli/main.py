@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What start-up allocates, it keeps: looking for cycles in it costs 3 ms of a `run`, and
         # 6 ms of whatever imports pygit2. Collections still come, only later.
         gc.set_threshold(100_000)
+        _open_closed_streams()
     command = list(sys.argv[1:] if arguments is None else arguments)
     app = App(
         environ=os.environ,
@@ -65,6 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:
         return _fail(app, error)
     return status
+
+
+def _open_closed_streams() -> None:
+    """Put /dev/null where a standard stream was closed, as git does (setup.c, sanitize_stdfds).
+
+    Else the next file to be opened would take the number, and be written to as if it were stdout.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number: fd
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _fail(app: App, error: BaseException) -> int:

@@ -121,6 +121,19 @@ def test_a_closed_pipe_is_quiet(project: Path) -> None:
     process.stderr.close()
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_closed_standard_stream_is_as_good_as_dev_null(project: Path, closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *cli.program(), "commit", "--allow-empty", "-mx"],
+        cwd=project,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert bool(done.stdout) == (">&-" not in closed.replace("2>&-", ""))
+    assert cli.run(["log", "--format=%s"], cwd=project).ok().lines[0] == "x"
+
+
 def test_a_full_disk_is_a_sentence(project: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
