@@ -306,7 +306,7 @@ def _in_gits_words(command: Verb, error: click.ClickException) -> UsageProblem:
     param = getattr(error, "param", None)
     usage = command.short_usage()
     if isinstance(error, click.MissingParameter):
-        name = param.human_readable_name.lower() if param is not None else "argument"
+        name = param.human_readable_name.lower().strip("<>") if param is not None else "argument"
         return UsageProblem(f"missing argument: <{name}>", usage=usage)
     if isinstance(error, click.BadParameter) and isinstance(param, Option):
         name = max(param.opts, key=len).lstrip("-")

@@ -64,6 +64,8 @@ def test_keeping_history(project: Path) -> None:
 
 
 def test_the_operation_log(project: Path) -> None:
+    nameless = cli.run(["op", "restore"], cwd=project).exited(129)
+    assert nameless.stderr.startswith("error: missing argument: <operation>\n")
     cli.run(["branch", "exp"], cwd=project).ok()
     lines = cli.run(["op", "log"], cwd=project).ok().lines
     assert [line.split(" ", 4)[4] for line in lines] == [
