@@ -86,7 +86,7 @@ def sandbox_options(
     if network not in (None, "host", "none"):
         raise EnvgitError(f"unknown network '{network}'", hint="'host' and 'none' can be had")
     if tty is None:
-        tty = app.out.stdout_is_terminal and app.stdin_is_terminal
+        tty = app.out.stdout_is_terminal and app.stdin_is_terminal and _in_foreground()
     return RunOptions(
         env=tuple(environment(env, env_files, app.environ).items()),
         volumes=tuple(_absolute(volume) for volume in volumes),
@@ -95,6 +95,14 @@ def sandbox_options(
         term=app.environ.get("TERM"),
         **options,
     )
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal is ours: a command behind ``&`` that touched it would be stopped."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _absolute(volume: str) -> str:

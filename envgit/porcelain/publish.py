@@ -79,11 +79,7 @@ def publish(
     operation_id, operation_update = git.append_operation(
         writer, _operation(repository, publication, who), who
     )
-    writer.flush()
-    crashpoint.reach("publish:objects")
-    if publication.seals:
-        durable.sync_filesystem(repository.store.path)
-        crashpoint.reach("publish:synced")
+    _make_durable(repository, writer, layers=bool(publication.seals))
     repository.worktree.journal.write(
         Record(
             seals=tuple(publication.seals),
@@ -115,6 +111,18 @@ def publish(
             hint="nothing is lost: the next command finishes it, once the cause is gone",
         ) from error
     return operation_id
+
+
+def _make_durable(repository: Repository, writer: ObjectWriter, *, layers: bool) -> None:
+    """The objects, and with ``layers`` all that was written into the store, before the journal."""
+    store = repository.store.path
+    # Where both lie on one file system, the layers' syncfs does for the objects, too.
+    together = layers and os.stat(repository.path).st_dev == os.stat(store).st_dev
+    writer.flush(sync=not together)
+    crashpoint.reach("publish:objects")
+    if layers:
+        durable.sync_filesystem(store)
+        crashpoint.reach("publish:synced")
 
 
 def _operation(repository: Repository, publication: Publication, who: Signature) -> Operation:

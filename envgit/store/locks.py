@@ -72,7 +72,7 @@ def acquire(
     told = False
     while True:
         with explained("open the lock", path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = _open(path, exclusive=exclusive)
         try:
             if not _try(fd, operation):
                 if timeout != 0 and not told and on_wait is not None:
@@ -88,6 +88,17 @@ def acquire(
             raise
         # The file was deleted (gc removes dead worktrees) between open and flock: start again.
         os.close(fd)
+
+
+def _open(path: str, *, exclusive: bool) -> int:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    except OSError as error:
+        # Whoever only reads may do so on a read-only file system; flock(2) needs no more.
+        if exclusive or error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | flags)
 
 
 def holder(path: str) -> str:
