@@ -38,6 +38,7 @@ class Overlay:
     """
 
     def __init__(self, dirs: Sequence[str | bytes]) -> None:
+        self._roots: list[int] = []  # first, for __del__ even if what follows fails
         self._dirs = [os.fsencode(path) for path in dirs]
         self._roots = [-1] * len(self._dirs)
         # For each directory, the layers that contribute to it, top first.
@@ -47,6 +48,10 @@ class Overlay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Most are forgotten rather than closed, and a long-running program would run out.
         self.close()
 
     def close(self) -> None:

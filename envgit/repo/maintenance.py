@@ -66,6 +66,7 @@ def repack(repository: GitRepository, *, prune_before: int | None) -> Repacked:
         )
         crashpoint.reach("repo:repacked")
         _remove(directory, [stem for stem in replaced if stem not in (name, kept_name)], loose)
+    repository.forget_packs()
     repository.pack_refs()
     return Repacked(len(found.objects), kept, pruned, before, _bytes(repository))
 

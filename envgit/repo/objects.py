@@ -8,7 +8,7 @@ read through it, so that an uncommitted state can be compared as if it were comm
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from envgit.layers.entry import Entry, Kind, Node
@@ -40,12 +40,17 @@ _Survivors = dict[bytes, "_Survivors | Entry"]
 class ObjectWriter:
     """Collects new objects for the repository at ``path``; ``reader`` reads the existing ones.
 
+    ``packs_replaced`` is called when flush() has merged packs and deleted the old ones.
+
     Not for several threads. close() (or leaving the context) throws away what was not flushed.
     """
 
-    def __init__(self, path: str, reader: Reader) -> None:
+    def __init__(
+        self, path: str, reader: Reader, *, packs_replaced: Callable[[], None] = lambda: None
+    ) -> None:
         self._packs = os.path.join(path, "objects", "pack")
         self._reader = reader
+        self._packs_replaced = packs_replaced
         self._held: dict[bytes, tuple[int, bytes]] = {}
         self._held_bytes = 0
         self._spilled: dict[bytes, int] = {}
@@ -159,6 +164,7 @@ class ObjectWriter:
             from envgit.repo.consolidate import consolidate
 
             consolidate(self._packs, self._reader)
+            self._packs_replaced()
 
     def _publish(self, *, sync: bool) -> None:
         if self._spill is not None:

@@ -111,7 +111,13 @@ class GitRepository:
         """A new collector of objects for this repository."""
         from envgit.repo.objects import ObjectWriter
 
-        return ObjectWriter(self.path, self)
+        return ObjectWriter(self.path, self, packs_replaced=self.forget_packs)
+
+    def forget_packs(self) -> None:
+        """Let libgit2 start anew, because packs were replaced: it would keep the deleted ones open,
+        a descriptor each, as long as it lives."""
+        self.__dict__.pop("_odb", None)
+        self.__dict__.pop("library", None)
 
     def commit(self, oid: str) -> Commit:
         """A commit with the ids of its environment; annotated tags are followed.

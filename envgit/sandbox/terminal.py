@@ -173,7 +173,9 @@ def _write_all(fd: int, data: bytes) -> None:
         try:
             data = data[os.write(fd, data) :]
         except BlockingIOError:  # somebody else made our standard output non-blocking
-            select.select((), (fd,), ())
+            poll = select.poll()  # select(2) knows no descriptors above 1023
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
 
 
 @contextlib.contextmanager

@@ -50,3 +50,23 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert "A b'etc/two' 1\n" in done.stdout
     assert "['experiment', 'main', 'stable'] ['v1']\n" in done.stdout
     assert (tmp_path / "one").read_text() == "one\n"
+
+
+@pytest.mark.root
+@pytest.mark.needs("overlay")
+def test_a_long_running_program_does_not_run_out_of_descriptors(tmp_path: Path) -> None:
+    repo = Repository.init(str(tmp_path / "lab"), source="scratch")
+
+    def work(round: int) -> None:
+        upper = Path(repo.store.upper_path(repo.worktree.state().changes))
+        (upper / "file").write_text(f"{round}\n")
+        repo.commit(f"round {round}", paths=[b"file"] if round % 2 else [])
+        with repo.read(b"file", "HEAD") as file:
+            assert file.read() == f"{round}\n".encode()
+
+    counts = []
+    for round in range(90):
+        work(round)
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    # Packs are merged every two dozen commits, and the descriptors of the old ones let go.
+    assert max(counts[60:]) <= max(counts[:60]) + 4

@@ -38,7 +38,9 @@ class Screen:
         """Read until ``text`` has appeared; returns what came before it."""
         until = time.monotonic() + seconds
         while text not in self.seen:
-            ready, _, _ = select.select((self.fd,), (), (), max(0.0, until - time.monotonic()))
+            poll = select.poll()  # select(2) knows no descriptors above 1023
+            poll.register(self.fd, select.POLLIN)
+            ready = poll.poll(max(0.0, until - time.monotonic()) * 1000)
             assert ready, f"{text!r} did not appear in {self.seen!r}"
             try:
                 self.seen += os.read(self.fd, 65536).decode()
@@ -63,8 +65,9 @@ class Screen:
         """Wait for the program to end; its exit status."""
         with contextlib.suppress(OSError):  # EIO: the last one has closed the terminal
             while True:
-                ready, _, _ = select.select((self.fd,), (), (), 30.0)
-                assert ready, f"the program does not end; last seen {self.seen!r}"
+                poll = select.poll()
+                poll.register(self.fd, select.POLLIN)
+                assert poll.poll(30_000), f"the program does not end; last seen {self.seen!r}"
                 self.seen += os.read(self.fd, 65536).decode()
         _, status = os.waitpid(self.pid, 0)
         self.pid = 0
