@@ -17,10 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import labs, scenarios
+from tests.support import scenarios
 from tests.support.labs import Lab
 from tests.support.overlays import assert_same
-from tests.support.scenarios import Shelf
 
 pytestmark = [
     pytest.mark.root,
@@ -71,20 +70,7 @@ VERBS = (
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Lab]]:
     """Gives the lab of the scenarios, with uncommitted changes, whole."""
-    built: list[Shelf] = []
-    with labs.scratch(tmp_path_factory.mktemp("bad")) as place:
-
-        def fresh() -> Lab:
-            if not built:
-                lab = scenarios.build(place / "lab")
-                lab.call(["rollback", "-q"]).ok()
-                lab.call(["undo", "-q"]).ok()
-                scenarios.edit(lab, scenarios.dirty)
-                built.append(Shelf(lab))
-                built[0].save()
-            built[0].restore()
-            return built[0].lab
-
+    with scenarios.shelved(tmp_path_factory.mktemp("bad")) as fresh:
         yield fresh
 
 

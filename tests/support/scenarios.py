@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,3 +245,23 @@ def _second(root: str) -> None:
 def _write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
+
+
+@contextmanager
+def shelved(folder: Path) -> Iterator[Callable[[], Lab]]:
+    """Gives the lab of the scenarios, with uncommitted changes, whole again at each call."""
+    built: list[Shelf] = []
+    with labs.scratch(folder) as place:
+
+        def fresh() -> Lab:
+            if not built:
+                lab = build(place / "lab")
+                lab.call(["rollback", "-q"]).ok()
+                lab.call(["undo", "-q"]).ok()
+                edit(lab, dirty)
+                built.append(Shelf(lab))
+                built[0].save()
+            built[0].restore()
+            return built[0].lab
+
+        yield fresh
