@@ -179,10 +179,7 @@ def delete_branches(
                     f"If you are sure you want to delete it, run 'envgit branch -D {name}'."
                 )
             deleted.append(Deleted(name, CommitId(commit)))
-        reason = f"branch: deleted {', '.join(names)}"
-        refs = [RefUpdate(HEADS + each.name, each.commit, None, reason) for each in deleted]
-        _publish(repository, "branch", reason, refs)
-        return deleted
+        return _delete(repository, "branch", HEADS, deleted)
 
 
 # -- tags -----------------------------------------------------------------------------------------
@@ -255,10 +252,16 @@ def delete_tags(repository: Repository, names: Sequence[str]) -> list[Deleted]:
             if oid is None:
                 raise NoSuchRef(f"tag '{name}' not found.")
             deleted.append(Deleted(name, CommitId(oid)))
-        reason = f"tag: deleted {', '.join(names)}"
-        refs = [RefUpdate(TAGS + each.name, each.commit, None, reason) for each in deleted]
-        _publish(repository, "tag", reason, refs)
-        return deleted
+        return _delete(repository, "tag", TAGS, deleted)
+
+
+def _delete(
+    repository: Repository, verb: str, prefix: str, deleted: list[Deleted]
+) -> list[Deleted]:
+    reason = f"{verb}: deleted {', '.join(each.name for each in deleted)}"
+    refs = [RefUpdate(prefix + each.name, each.commit, None, reason) for each in deleted]
+    _publish(repository, verb, reason, refs)
+    return deleted
 
 
 def _publish(

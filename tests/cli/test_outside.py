@@ -9,19 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import builders, cli
+from tests.support import cli
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("overlay")]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A repository with a small root filesystem and an uncommitted file."""
-    project = tmp_path / "project"
-    builders.rootfs(tmp_path / "rootfs")
-    cli.run(["init", "-q", project, "--from", f"rootfs:{tmp_path}/rootfs"]).ok()
-    cli.run(["run", "sh", "-c", "echo new > /etc/new"], cwd=project).ok()
-    return project
+    return cli.changed_project(tmp_path)
 
 
 def test_copying(project: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import builders
+
 # How long any one command of a test may take, in seconds: a hang must not become a silent CI.
 TIMEOUT = 300.0
 
@@ -114,3 +116,12 @@ def normalise(text: str, **replacements: str) -> str:
         text = text.replace(value, f"<{name}>")
     text = re.sub(r"\b[0-9a-f]{40}\b", "<id>", text)
     return re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,12}\b", "<id>", text)
+
+
+def changed_project(folder: Path) -> Path:
+    """A repository with a small root filesystem and an uncommitted file, in ``folder``."""
+    project = folder / "project"
+    builders.rootfs(folder / "rootfs")
+    run(["init", "-q", project, "--from", f"rootfs:{folder}/rootfs"]).ok()
+    run(["run", "sh", "-c", "echo new > /etc/new"], cwd=project).ok()
+    return project
