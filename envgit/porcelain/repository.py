@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The repository a command works on: its place, settings, store, worktree and git side.
 
-This is also the library's face: ``envgit.Repository.open(".")``. Everything costly is put off until
+What it can be asked to do is in ``facade.py``. Everything costly is put off until
 it is asked for, because ``run`` opens a repository too and must not pay for git.
 """
 
@@ -11,29 +11,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError
+from envgit.porcelain.facade import Verbs
 from envgit.settings import Settings
 
 if TYPE_CHECKING:
-    from envgit.layers.compare import Change
-    from envgit.layers.ids import CommitId
-    from envgit.porcelain.branches import BranchInfo, Deleted, TagInfo
-    from envgit.porcelain.commit import CommitResult
-    from envgit.porcelain.copying import CopyResult
-    from envgit.porcelain.difference import Difference
-    from envgit.porcelain.export import ExportResult
-    from envgit.porcelain.fsck import Problem
-    from envgit.porcelain.history import LogEntry
-    from envgit.porcelain.maintenance import GcResult
-    from envgit.porcelain.moves import MoveResult
-    from envgit.porcelain.occupants import HostMount
-    from envgit.porcelain.run import RunResult
-    from envgit.porcelain.status import Status
-    from envgit.porcelain.undo import UndoResult
-    from envgit.porcelain.usage import DiskUsage
-    from envgit.repo.operations import Operation
     from envgit.repo.repository import GitRepository
     from envgit.repo.signature import Signature
     from envgit.store.store import Store
@@ -50,7 +34,7 @@ class UnsafeRepository(EnvgitError):
     """The repository belongs to another user, whose settings could run commands as us."""
 
 
-class Repository:
+class Repository(Verbs):
     """One repository with the worktree of its project folder.
 
     ``path`` is the ``.envgit`` folder, ``project`` the folder that holds it (both absolute).
@@ -223,174 +207,6 @@ class Repository:
         from envgit.porcelain.identity import signature
 
         return signature(self, role, author=author, date=date)
-
-    # -- verbs ------------------------------------------------------------------------------
-
-    def run(self, argv: Sequence[str], **options: Any) -> RunResult:
-        """Run a command in the worktree; see :func:`envgit.porcelain.run.run`."""
-        from envgit.porcelain.run import run
-
-        return run(self, argv, **options)
-
-    def status(self, **options: Any) -> Status:
-        """What differs from HEAD; see :func:`envgit.porcelain.status.status`."""
-        from envgit.porcelain.status import status
-
-        return status(self, **options)
-
-    def commit(self, message: str | None = None, **options: Any) -> CommitResult:
-        """Record the uncommitted changes; see :func:`envgit.porcelain.commit.commit`."""
-        from envgit.porcelain.commit import commit
-
-        return commit(self, message, **options)
-
-    def log(self, *revisions: str, **options: Any) -> Iterator[LogEntry]:
-        """The history, newest first; see :func:`envgit.porcelain.history.log`."""
-        from envgit.porcelain.history import log
-
-        return log(self, revisions, **options)
-
-    def switch(self, target: str | None = None, **options: Any) -> MoveResult:
-        """Go to another branch or commit; see :func:`envgit.porcelain.moves.switch`."""
-        from envgit.porcelain.moves import switch
-
-        return switch(self, target, **options)
-
-    def reset(self, revision: str = "HEAD", **options: Any) -> MoveResult:
-        """Move the branch; see :func:`envgit.porcelain.moves.reset`."""
-        from envgit.porcelain.moves import reset
-
-        return reset(self, revision, **options)
-
-    def rollback(self, revision: str | None = None, **options: Any) -> MoveResult:
-        """Go back; see :func:`envgit.porcelain.moves.rollback`."""
-        from envgit.porcelain.moves import rollback
-
-        return rollback(self, revision, **options)
-
-    def restore(self, paths: Sequence[str | bytes], **options: Any) -> list[Change]:
-        """Bring paths back; see :func:`envgit.porcelain.restore.restore`."""
-        from envgit.porcelain.restore import restore
-
-        return restore(self, paths, **options)
-
-    def diff(self, old: str | None = None, new: str | None = None, **options: Any) -> Difference:
-        """What differs; see :func:`envgit.porcelain.difference.diff`."""
-        from envgit.porcelain.difference import diff
-
-        return diff(self, old, new, **options)
-
-    def branches(self, **options: Any) -> list[BranchInfo]:
-        """The branches; see :func:`envgit.porcelain.branches.list_branches`."""
-        from envgit.porcelain.branches import list_branches
-
-        return list_branches(self, **options)
-
-    def create_branch(self, name: str, start: str = "HEAD", *, force: bool = False) -> None:
-        """Make a branch, or move it; see :func:`envgit.porcelain.branches.create_branch`."""
-        from envgit.porcelain.branches import create_branch
-
-        create_branch(self, name, start, force=force)
-
-    def delete_branches(self, *names: str, force: bool = False) -> list[Deleted]:
-        """Delete branches; see :func:`envgit.porcelain.branches.delete_branches`."""
-        from envgit.porcelain.branches import delete_branches
-
-        return delete_branches(self, names, force=force)
-
-    def tags(self, **options: Any) -> list[TagInfo]:
-        """The tags; see :func:`envgit.porcelain.branches.list_tags`."""
-        from envgit.porcelain.branches import list_tags
-
-        return list_tags(self, **options)
-
-    def create_tag(self, name: str, target: str = "HEAD", **options: Any) -> CommitId | None:
-        """Make a tag; see :func:`envgit.porcelain.branches.create_tag`."""
-        from envgit.porcelain.branches import create_tag
-
-        return create_tag(self, name, target, **options)
-
-    def delete_tags(self, *names: str) -> list[Deleted]:
-        """Delete tags; see :func:`envgit.porcelain.branches.delete_tags`."""
-        from envgit.porcelain.branches import delete_tags
-
-        return delete_tags(self, names)
-
-    def undo(self, count: int = 1) -> UndoResult:
-        """Take the last operations back; see :func:`envgit.porcelain.undo.undo`."""
-        from envgit.porcelain.undo import undo
-
-        return undo(self, count)
-
-    def redo(self, count: int = 1) -> UndoResult:
-        """Do again what was undone; see :func:`envgit.porcelain.undo.redo`."""
-        from envgit.porcelain.undo import redo
-
-        return redo(self, count)
-
-    def op_log(self, limit: int | None = None) -> list[Operation]:
-        """The operations, newest first."""
-        from envgit.porcelain.undo import op_log
-
-        return op_log(self, limit)
-
-    def op_restore(self, name: str) -> Operation:
-        """Go to where an operation led; see :func:`envgit.porcelain.undo.op_restore`."""
-        from envgit.porcelain.undo import op_restore
-
-        return op_restore(self, name)
-
-    def copy(self, sources: Sequence[str], dest: str, **options: Any) -> CopyResult:
-        """Copy files in or out, as ``cp``; see :func:`envgit.porcelain.copying.copy`."""
-        from envgit.porcelain.copying import copy
-
-        return copy(self, sources, dest, **options)
-
-    def export(self, dest: str, revision: str = "HEAD", **options: Any) -> ExportResult:
-        """Write a state as an archive; see :func:`envgit.porcelain.export.export`."""
-        from envgit.porcelain.export import export
-
-        return export(self, dest, revision, **options)
-
-    def mount(self, directory: str, revision: str | None = None) -> HostMount:
-        """See a state from the host; see :func:`envgit.porcelain.mounting.mount`."""
-        from envgit.porcelain.mounting import mount
-
-        return mount(self, directory, revision)
-
-    def umount(self, directory: str) -> None:
-        """Take a mount away; see :func:`envgit.porcelain.mounting.umount`."""
-        from envgit.porcelain.mounting import umount
-
-        umount(self, directory)
-
-    def gc(self, **options: Any) -> GcResult:
-        """Remove what nothing needs; see :func:`envgit.porcelain.maintenance.gc`."""
-        from envgit.porcelain.maintenance import gc
-
-        return gc(self, **options)
-
-    def fsck(self, **options: Any) -> list[Problem]:
-        """Verify everything; see :func:`envgit.porcelain.fsck.fsck`."""
-        from envgit.porcelain.fsck import fsck
-
-        return fsck(self, **options)
-
-    def usage(self, revision: str = "HEAD") -> DiskUsage:
-        """What things cost on disk, as ``du``; see :func:`envgit.porcelain.usage.usage`."""
-        from envgit.porcelain.usage import usage
-
-        return usage(self, revision)
-
-    def read(self, path: str | bytes, revision: str | None = None) -> BinaryIO:
-        """Open a file of the worktree, or of ``revision``, for reading its bytes."""
-        from envgit.porcelain.contents import open_file
-
-        return open_file(self, os.fsencode(path), revision)
-
-    def resolve(self, revision: str) -> CommitId:
-        """The commit that ``revision`` names, by git's grammar."""
-        return self.git.resolve(revision)
 
 
 def open_store(environ: Mapping[str, str], settings: Settings) -> Store:

@@ -12,6 +12,10 @@ TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
 INTERNAL = "refs/envgit/"
 """Refs that envgit keeps for itself: no part of the user's history, and in no ``--all``."""
+PER_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
+"""Each worktree has these for itself (gitrepository-layout(5), ``refs``)."""
+PRIVATE = (INTERNAL, "refs/worktree/envgit/")
+"""All of those: the second are one worktree's alone (git-worktree(1), "Refs")."""
 SYMBOLIC = "ref: "
 """What a ref that leads to another one, such as HEAD, begins with."""
 

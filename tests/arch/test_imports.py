@@ -35,6 +35,11 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 # and may import these alone; these may import one another, never a verb.
 FOUNDATION = {
     "repository": "the place, settings, store, worktree and git side that a command works on",
+    "facade": "the verbs as methods of a repository",
+    "pending": "what is half done on purpose",
+    "landing": "what a merge or a pick ends with",
+    "merging": "two states and their ancestor made one",
+    "hooks": "the user's own programs at certain moments",
     "relocate": "finds the worktree of a folder that was moved or copied",
     "identity": "who acts, and when",
     "chain": "from a commit to directories",
@@ -60,7 +65,8 @@ COMPOSED = {
 
 # Fronts that import inside functions what imports them: their lazy imports make no cycle.
 FRONTS = {
-    "envgit.porcelain.repository": "the library's facade delegates each method to a module",
+    "envgit.porcelain.facade": "the library's facade delegates each method to a module",
+    "envgit.porcelain.repository": "its parts are made on demand",
     "envgit.cli.main": "loads verbs on demand",
 }
 

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs as methods: the library's face, ``envgit.Repository.open(".").commit("...")``.
+
+Each imports its verb when it is called, because ``run`` must not pay for the others. ``self`` is a
+Repository, which these are mixed into; a mixin cannot say so to a type checker.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from envgit.layers.compare import Change
+    from envgit.layers.ids import CommitId
+    from envgit.porcelain.branches import BranchInfo, Deleted, TagInfo
+    from envgit.porcelain.commit import CommitResult
+    from envgit.porcelain.copying import CopyResult
+    from envgit.porcelain.difference import Difference
+    from envgit.porcelain.export import ExportResult
+    from envgit.porcelain.fsck import Problem
+    from envgit.porcelain.history import LogEntry
+    from envgit.porcelain.maintenance import GcResult
+    from envgit.porcelain.moves import MoveResult
+    from envgit.porcelain.occupants import HostMount
+    from envgit.porcelain.run import RunResult
+    from envgit.porcelain.status import Status
+    from envgit.porcelain.undo import UndoResult
+    from envgit.porcelain.usage import DiskUsage
+    from envgit.repo.operations import Operation
+
+
+class Verbs:
+    """What a Repository can be asked to do."""
+
+    def run(self: Any, argv: Sequence[str], **options: Any) -> RunResult:
+        """Run a command in the worktree; see :func:`envgit.porcelain.run.run`."""
+        from envgit.porcelain.run import run
+
+        return run(self, argv, **options)
+
+    def status(self: Any, **options: Any) -> Status:
+        """What differs from HEAD; see :func:`envgit.porcelain.status.status`."""
+        from envgit.porcelain.status import status
+
+        return status(self, **options)
+
+    def commit(self: Any, message: str | None = None, **options: Any) -> CommitResult:
+        """Record the uncommitted changes; see :func:`envgit.porcelain.commit.commit`."""
+        from envgit.porcelain.commit import commit
+
+        return commit(self, message, **options)
+
+    def log(self: Any, *revisions: str, **options: Any) -> Iterator[LogEntry]:
+        """The history, newest first; see :func:`envgit.porcelain.history.log`."""
+        from envgit.porcelain.history import log
+
+        return log(self, revisions, **options)
+
+    def switch(self: Any, target: str | None = None, **options: Any) -> MoveResult:
+        """Go to another branch or commit; see :func:`envgit.porcelain.moves.switch`."""
+        from envgit.porcelain.moves import switch
+
+        return switch(self, target, **options)
+
+    def reset(self: Any, revision: str = "HEAD", **options: Any) -> MoveResult:
+        """Move the branch; see :func:`envgit.porcelain.moves.reset`."""
+        from envgit.porcelain.moves import reset
+
+        return reset(self, revision, **options)
+
+    def rollback(self: Any, revision: str | None = None, **options: Any) -> MoveResult:
+        """Go back; see :func:`envgit.porcelain.moves.rollback`."""
+        from envgit.porcelain.moves import rollback
+
+        return rollback(self, revision, **options)
+
+    def restore(self: Any, paths: Sequence[str | bytes], **options: Any) -> list[Change]:
+        """Bring paths back; see :func:`envgit.porcelain.restore.restore`."""
+        from envgit.porcelain.restore import restore
+
+        return restore(self, paths, **options)
+
+    def diff(
+        self: Any, old: str | None = None, new: str | None = None, **options: Any
+    ) -> Difference:
+        """What differs; see :func:`envgit.porcelain.difference.diff`."""
+        from envgit.porcelain.difference import diff
+
+        return diff(self, old, new, **options)
+
+    def branches(self: Any, **options: Any) -> list[BranchInfo]:
+        """The branches; see :func:`envgit.porcelain.branches.list_branches`."""
+        from envgit.porcelain.branches import list_branches
+
+        return list_branches(self, **options)
+
+    def create_branch(self: Any, name: str, start: str = "HEAD", *, force: bool = False) -> None:
+        """Make a branch, or move it; see :func:`envgit.porcelain.branches.create_branch`."""
+        from envgit.porcelain.branches import create_branch
+
+        create_branch(self, name, start, force=force)
+
+    def delete_branches(self: Any, *names: str, force: bool = False) -> list[Deleted]:
+        """Delete branches; see :func:`envgit.porcelain.branches.delete_branches`."""
+        from envgit.porcelain.branches import delete_branches
+
+        return delete_branches(self, names, force=force)
+
+    def tags(self: Any, **options: Any) -> list[TagInfo]:
+        """The tags; see :func:`envgit.porcelain.branches.list_tags`."""
+        from envgit.porcelain.branches import list_tags
+
+        return list_tags(self, **options)
+
+    def create_tag(self: Any, name: str, target: str = "HEAD", **options: Any) -> CommitId | None:
+        """Make a tag; see :func:`envgit.porcelain.branches.create_tag`."""
+        from envgit.porcelain.branches import create_tag
+
+        return create_tag(self, name, target, **options)
+
+    def delete_tags(self: Any, *names: str) -> list[Deleted]:
+        """Delete tags; see :func:`envgit.porcelain.branches.delete_tags`."""
+        from envgit.porcelain.branches import delete_tags
+
+        return delete_tags(self, names)
+
+    def undo(self: Any, count: int = 1) -> UndoResult:
+        """Take the last operations back; see :func:`envgit.porcelain.undo.undo`."""
+        from envgit.porcelain.undo import undo
+
+        return undo(self, count)
+
+    def redo(self: Any, count: int = 1) -> UndoResult:
+        """Do again what was undone; see :func:`envgit.porcelain.undo.redo`."""
+        from envgit.porcelain.undo import redo
+
+        return redo(self, count)
+
+    def op_log(self: Any, limit: int | None = None) -> list[Operation]:
+        """The operations, newest first."""
+        from envgit.porcelain.undo import op_log
+
+        return op_log(self, limit)
+
+    def op_restore(self: Any, name: str) -> Operation:
+        """Go to where an operation led; see :func:`envgit.porcelain.undo.op_restore`."""
+        from envgit.porcelain.undo import op_restore
+
+        return op_restore(self, name)
+
+    def copy(self: Any, sources: Sequence[str], dest: str, **options: Any) -> CopyResult:
+        """Copy files in or out, as ``cp``; see :func:`envgit.porcelain.copying.copy`."""
+        from envgit.porcelain.copying import copy
+
+        return copy(self, sources, dest, **options)
+
+    def export(self: Any, dest: str, revision: str = "HEAD", **options: Any) -> ExportResult:
+        """Write a state as an archive; see :func:`envgit.porcelain.export.export`."""
+        from envgit.porcelain.export import export
+
+        return export(self, dest, revision, **options)
+
+    def mount(self: Any, directory: str, revision: str | None = None) -> HostMount:
+        """See a state from the host; see :func:`envgit.porcelain.mounting.mount`."""
+        from envgit.porcelain.mounting import mount
+
+        return mount(self, directory, revision)
+
+    def umount(self: Any, directory: str) -> None:
+        """Take a mount away; see :func:`envgit.porcelain.mounting.umount`."""
+        from envgit.porcelain.mounting import umount
+
+        umount(self, directory)
+
+    def gc(self: Any, **options: Any) -> GcResult:
+        """Remove what nothing needs; see :func:`envgit.porcelain.maintenance.gc`."""
+        from envgit.porcelain.maintenance import gc
+
+        return gc(self, **options)
+
+    def fsck(self: Any, **options: Any) -> list[Problem]:
+        """Verify everything; see :func:`envgit.porcelain.fsck.fsck`."""
+        from envgit.porcelain.fsck import fsck
+
+        return fsck(self, **options)
+
+    def usage(self: Any, revision: str = "HEAD") -> DiskUsage:
+        """What things cost on disk, as ``du``; see :func:`envgit.porcelain.usage.usage`."""
+        from envgit.porcelain.usage import usage
+
+        return usage(self, revision)
+
+    def read(self: Any, path: str | bytes, revision: str | None = None) -> BinaryIO:
+        """Open a file of the worktree, or of ``revision``, for reading its bytes."""
+        from envgit.porcelain.contents import open_file
+
+        return open_file(self, os.fsencode(path), revision)
+
+    def resolve(self: Any, revision: str) -> CommitId:
+        """The commit that ``revision`` names, by git's grammar."""
+        found: CommitId = self.git.resolve(revision)
+        return found
