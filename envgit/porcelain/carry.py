@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envgit.errors import Refused
 from envgit.layers.apply import overlaid
 from envgit.layers.compare import Change, changes
-from envgit.layers.entry import Kind, walk
-from envgit.layers.ids import ChangesId, CommitId, LayerId
+from envgit.layers.entry import Directory, Kind, walk
+from envgit.layers.ids import ChangesId, CommitId, LayerId, TreeId
 from envgit.layers.select import select
 from envgit.porcelain import chain, layering, position, snapshot
 from envgit.porcelain.occupants import check_idle
@@ -46,10 +46,42 @@ class Arrival:
     sealed: tuple[ChangesId, CommitId] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a worktree goes: a commit with its files, what is mounted for it and how to run there.
+
+    The commit may be one that is about to exist, which git cannot be asked about yet.
+    """
+
+    commit: CommitId
+    tree: Directory
+    rootfs: TreeId
+    chain: tuple[tuple[str, ...], int]
+    config: Mapping[str, Any]
+
+
+def at(repository: Repository, commit: CommitId) -> Destination:
+    """A commit that exists, as a destination. Builds the spans that are due."""
+    git = repository.git
+    return Destination(
+        commit=commit,
+        tree=git.rootfs(commit),
+        rootfs=git.commit(commit).rootfs,
+        chain=chain.resolve(repository, commit),
+        config=git.metadata(commit).config,
+    )
+
+
 def arrive(
-    repository: Repository, writer: ObjectWriter, commit: CommitId, *, keep: bool
+    repository: Repository,
+    writer: ObjectWriter,
+    destination: Destination,
+    *,
+    keep: bool,
+    command: str = "checkout",
 ) -> Arrival:
-    """The worktree at ``commit``: with its uncommitted changes (``keep``), else with none.
+    """The worktree at ``destination``: with its uncommitted changes (``keep``), else with none.
+    ``command`` is what an error says would overwrite them.
 
     Nothing is copied: a change set that lies right on HEAD moves with one pointer; changes that
     are spread over layers (after reset --soft, or a commit made while something ran) become a
@@ -61,19 +93,25 @@ def arrive(
     if keep:
         current = snapshot.stable(repository, allow_unflushed=True)
         if current.changes:
-            check_no_overlap(repository, current, commit)
+            check_no_overlap(current, destination.tree, command)
             if current.head.commit == state.base:
-                return _move_changes(repository, current, commit, here)
-            return _rebuild(repository, writer, current, commit)
-    return Arrival(position.at_commit(repository, state, commit), here)
+                return _move_changes(current, destination, here)
+            return _rebuild(repository, writer, current, destination)
+    there = position.standing(
+        repository,
+        state,
+        destination.commit,
+        destination.chain,
+        destination.config,
+        destination.tree,
+    )
+    return Arrival(there, here)
 
 
-def check_no_overlap(repository: Repository, current: Current, commit: CommitId) -> None:
+def check_no_overlap(current: Current, target: Directory, command: str) -> None:
     """Raise WouldOverwrite unless nothing that the changes touch, above or below in the tree,
-    differs between HEAD and ``commit``."""
-    differing = {
-        change.path for change in changes(current.head_tree, repository.git.rootfs(commit))
-    }
+    differs between HEAD and the tree ``target``."""
+    differing = {change.path for change in changes(current.head_tree, target)}
     above = {parent for path in differing for parent in _parents(path)}
     clash = sorted(
         path
@@ -84,7 +122,7 @@ def check_no_overlap(repository: Repository, current: Current, commit: CommitId)
     )
     if clash:
         raise WouldOverwrite(
-            "Your local changes to the following files would be overwritten by checkout:", clash
+            f"Your local changes to the following files would be overwritten by {command}:", clash
         )
 
 
@@ -100,34 +138,35 @@ def _touched(current: Current) -> Iterator[tuple[bytes, bool]]:
         yield change.path, kinds == {Kind.DIR} and change.old is not None
 
 
-def _move_changes(
-    repository: Repository, current: Current, commit: CommitId, here: WorktreePoint
-) -> Arrival:
+def _move_changes(current: Current, destination: Destination, here: WorktreePoint) -> Arrival:
     layering.settle_changes(current)
-    stack, depth = chain.resolve(repository, commit)
-    config = dict(repository.git.metadata(commit).config)
-    state = current.state._replace(base=commit, stack=stack, depth=depth, config=config)
+    stack, depth = destination.chain
+    state = current.state._replace(
+        base=destination.commit, stack=stack, depth=depth, config=dict(destination.config)
+    )
     return Arrival(state, here, tuple(current.changes))
 
 
 def _rebuild(
-    repository: Repository, writer: ObjectWriter, current: Current, commit: CommitId
+    repository: Repository, writer: ObjectWriter, current: Current, destination: Destination
 ) -> Arrival:
-    """The changes as a layer on ``commit``, made of hard links into a snapshot of what is here."""
-    git, who, state = repository.git, repository.signature(), current.state
+    """The changes as a layer on the destination, made of hard links into a snapshot of what is
+    here."""
+    who, state = repository.signature(), current.state
     kept = layering.seal_changes(repository, writer, current)
     runs = snapshot.uncommitted_runs(repository, current)
     before = layering.write_snapshot(writer, kept, state.base, state.config, who, runs)
-    onto = git.rootfs(commit)
+    onto = destination.tree
     ours = {change.path for change in current.changes}
     taken = [change for change in changes(onto, current.tree) if change.path in ours]
     target = overlaid(onto, select(onto, current.tree, taken))
     contents = snapshot.reader(repository, state.stack, current.upper)
-    old = layering.tree_of(repository, commit)
+    old = (onto, destination.rootfs)
     made = layering.layer_between(repository, writer, old, target, contents.find)
-    config = git.metadata(commit).config
-    after = layering.write_snapshot(writer, made, commit, config, who, runs)
-    mounted = position.on_top(repository, state, commit, made.layer)
+    config = destination.config
+    after = layering.write_snapshot(writer, made, destination.commit, config, who, runs)
+    stack, depth = destination.chain
+    mounted = ((f"layers/{made.layer}", *stack), depth + 1)
     return Arrival(
         state=position.standing(repository, state, after, mounted, config, target),
         before=WorktreePoint(before, None),

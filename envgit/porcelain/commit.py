@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envgit.errors import Refused, UsageError
+from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change, changes
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import layering, position, snapshot
+from envgit.porcelain import layering, pending, position, snapshot
 from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
@@ -23,6 +23,7 @@ from envgit.repo.metadata import Metadata, RunRecord
 if TYPE_CHECKING:
     from envgit.layers.scan import Skipped
     from envgit.porcelain.layering import Layered
+    from envgit.porcelain.pending import Pending
     from envgit.porcelain.snapshot import Current
     from envgit.repo.commits import Commit
     from envgit.repo.objects import ObjectWriter
@@ -64,6 +65,7 @@ class _Request:
     author: Signature
     committer: Signature
     config: dict[str, object] | None
+    concludes: Pending | None
 
 
 def commit(
@@ -86,7 +88,8 @@ def commit(
 
     ``message`` None needs ``auto`` (a drafted message), ``amend`` (the old one) or ``edit``,
     which gets the draft and returns the final text. ``config`` replaces the run configuration.
-    Raises NothingToCommit, EmptyMessage, IncompleteChanges.
+    A merge or pick that stopped is concluded: its message, its parents, its author.
+    Raises NothingToCommit, EmptyMessage, IncompleteChanges, Unresolved.
     """
     with repository.locked("commit"):
         current = snapshot.stable(repository, allow_unflushed=allow_unflushed)
@@ -94,29 +97,37 @@ def commit(
         old = repository.git.commit(head.commit) if head.commit else None
         if amend and old is None:
             raise UsageError("You have nothing yet to amend.")
+        concludes = _concluded(repository, current, partial=bool(paths), amend=amend)
+        picked = _picked(repository, concludes)
         runs = snapshot.uncommitted_runs(repository, current)
         spec = Pathspec.parse(paths)
         require_match(spec, (current.head_tree, current.tree))
         selected = [change for change in current.changes if picks(spec, change)]
-        if not (selected or allow_empty or amend or (config is not None)):
+        merges = concludes is not None and concludes.verb == pending.MERGE
+        if not (selected or allow_empty or amend or merges or (config is not None)):
             raise NothingToCommit(_nothing_text(current))
-        text = _message(message, old if amend else None, auto, edit, runs, selected)
+        if message is None and concludes is not None:
+            message = concludes.message or None
+        given = old.message if message is None and amend and old is not None else message
+        text = _message(given, auto, edit, runs, selected)
         if not text.strip() and not allow_empty_message:
             raise EmptyMessage("Aborting commit due to empty commit message.")
         who = repository.signature()
-        if amend and old is not None and not (reset_author or author or date):
-            wrote = old.author
+        kept = old if amend else picked
+        if kept is not None and not (reset_author or author or date):
+            wrote = kept.author
         else:
             wrote = repository.signature("AUTHOR", author=author, date=date)
         request = _Request(
             amend=amend,
             spec=spec,
             selected=selected,
-            runs=runs,
+            runs=(*repository.git.metadata(picked.id).runs, *runs) if picked else runs,
             message=text,
             author=wrote,
             committer=who,
             config=config,
+            concludes=concludes,
         )
         return _write(repository, current, request)
 
@@ -146,18 +157,44 @@ def _nothing_text(current: Current) -> str:
     return f"{where}\nnothing to commit, working tree clean"
 
 
+def _concluded(
+    repository: Repository, current: Current, *, partial: bool, amend: bool
+) -> Pending | None:
+    """The merge or pick that this commit concludes; raises Unresolved while conflicts are left."""
+    found = pending.read(repository)
+    if found is None:
+        return None
+    if found.theirs and found.verb != pending.STASH and (partial or amend):
+        if amend:
+            raise EnvgitError(f"You are in the middle of a {found.verb} -- cannot amend.")
+        raise EnvgitError(f"cannot do a partial commit during a {found.verb}.")
+    pending.check_resolved(repository, found, current)
+    return found
+
+
+def _picked(repository: Repository, concludes: Pending | None) -> Commit | None:
+    """The commit whose author and recorded commands a cherry-pick keeps."""
+    if concludes is None or concludes.verb != pending.CHERRY_PICK or not concludes.theirs:
+        return None
+    return repository.git.commit(concludes.theirs[0])
+
+
+def _what_is_left(concludes: Pending | None, commit: CommitId) -> Pending | None:
+    """After the commit of one step of several picks the rest is pending still."""
+    if concludes is None or not concludes.todo:
+        return None
+    return replace(concludes, ours=commit, theirs=(), message="", conflicts=(), marked=())
+
+
 def _message(
     message: str | None,
-    amended: Commit | None,
     auto: bool,
     edit: Callable[[str], str] | None,
     runs: Sequence[RunRecord],
     selected: Sequence[Change],
 ) -> str:
     if message is None:
-        if amended is not None:
-            message = amended.message
-        elif auto or edit is not None:
+        if auto or edit is not None:
             message = draft(runs, selected)
         else:
             raise EmptyMessage("no commit message given", hint="use -m, -F, --auto or an editor")
@@ -174,8 +211,13 @@ def _write(repository: Repository, current: Current, request: _Request) -> Commi
         parents, runs = old.parents, (*git.metadata(old.id).runs, *request.runs)
     else:
         parents, runs = ((old.id,) if old else ()), request.runs
+    concludes = request.concludes
+    if concludes is not None and concludes.verb == pending.MERGE:
+        parents += concludes.theirs
     parent = parents[0] if parents else None
     config = request.config
+    if config is None and concludes is not None and concludes.config is not None:
+        config = dict(concludes.config)
     if config is None:
         config = dict(git.metadata(old.id).config) if old else {}
     metadata = Metadata(config=config, runs=runs)
@@ -184,9 +226,8 @@ def _write(repository: Repository, current: Current, request: _Request) -> Commi
     who = (request.author, request.committer)
     oid = layering.write_commit(writer, made.layered, metadata, parents, *who, request.message)
     state = _next_state(repository, current, made, parent, oid, metadata)
-    kind = "commit (amend)" if request.amend else "commit" if old else "commit (initial)"
-    reason = kind + ": " + request.message.partition("\n")[0]
-    _publish(repository, writer, current, made, oid, state, reason, request.committer)
+    reason = f"{_kind(request, old)}: {request.message.partition(chr(10))[0]}"
+    _publish(repository, writer, current, made, oid, state, reason, request)
     shown = request.selected
     if request.amend:
         shown = changes(git.rootfs(parent) if parent else None, git.rootfs(oid))
@@ -202,6 +243,18 @@ def _write(repository: Repository, current: Current, request: _Request) -> Commi
     )
 
 
+def _kind(request: _Request, old: Commit | None) -> str:
+    """How git's reflog calls it (builtin/commit.c)."""
+    if request.amend or old is None:
+        return "commit (amend)" if request.amend else "commit (initial)"
+    concludes = request.concludes
+    if concludes is None or not concludes.theirs:
+        return "commit"
+    return {pending.MERGE: "commit (merge)", pending.CHERRY_PICK: "commit (cherry-pick)"}.get(
+        concludes.verb, "commit"
+    )
+
+
 def _publish(
     repository: Repository,
     writer: ObjectWriter,
@@ -210,10 +263,13 @@ def _publish(
     oid: CommitId,
     state: State,
     reason: str,
-    committer: Signature,
+    request: _Request,
 ) -> None:
     seals = [each.seal for each in (made.layered, made.rest) if each and each.seal]
     refs, head = moving_head(current.head, oid, reason)
+    if request.concludes is not None:
+        left = _what_is_left(request.concludes, oid)
+        refs += pending.updates(repository, writer, left)
     publication = Publication(
         verb="commit",
         description=reason,
@@ -224,7 +280,7 @@ def _publish(
         discards=[current.source],
         sealed=None if current.copied else (current.state.changes, made.rest_commit or oid),
     )
-    publish(repository, writer, publication, committer)
+    publish(repository, writer, publication, request.committer)
     position.shorten(repository)
 
 

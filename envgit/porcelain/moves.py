@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
-from envgit.porcelain import chain, layering, position, snapshot
-from envgit.porcelain.carry import Arrival, arrive
+from envgit.porcelain import chain, layering, pending, position, snapshot
+from envgit.porcelain.carry import Arrival, arrive, at
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point
 from envgit.porcelain.publish import Publication, moving_head, publish
@@ -88,6 +88,8 @@ def switch(
         symbolic, commit = _destination(
             repository, head, target, name, detach=detach, guess_detach=guess_detach
         )
+        if not discard_changes and (verb == "switch" or commit != head.commit):
+            pending.check_may_leave(repository, verb)
         refs = []
         if name is not None and commit is not None and git.ref(HEADS + name) != commit:
             start = target or "HEAD"
@@ -126,6 +128,9 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
         commit = git.resolve(revision)
         reason = f"reset: moving to {revision}"
         refs, head_update = moving_head(head, commit, reason)
+        refs += pending.orig_head(repository, head.commit)
+        if mode != "hard":
+            _check_reset(repository, mode)
         if mode in ("hard", "keep"):
             return _move(
                 repository,
@@ -139,13 +144,14 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
                 keep=mode == "keep",
                 always_park=mode == "hard",
             )
+        writer = git.writer()
         publish(
             repository,
-            git.writer(),
+            writer,
             Publication(
                 verb="reset",
                 description=reason,
-                refs=refs,
+                refs=[*refs, *pending.updates(repository, writer, None)],
                 head=head_update,
                 state=repository.worktree.state()._replace(
                     config=dict(git.metadata(commit).config)
@@ -192,6 +198,7 @@ def rollback(
         if keep_history:
             return _rollback_forward(repository, head, commit, revision, message)
         refs, head_update = moving_head(head, commit, reason)
+        refs += pending.orig_head(repository, head.commit)
         return _move(
             repository,
             head,
@@ -204,6 +211,13 @@ def rollback(
             keep=False,
             always_park=True,
         )
+
+
+def _check_reset(repository: Repository, mode: str) -> None:
+    """As git: a merge that stopped has no place in what --soft and --keep leave."""
+    unfinished = pending.read(repository)
+    if unfinished is not None and mode in ("soft", "keep"):
+        raise EnvgitError(f"Cannot do a {mode} reset in the middle of a {unfinished.verb}.")
 
 
 # -- how a move is made ---------------------------------------------------------------------------
@@ -265,6 +279,8 @@ def _move(
     """Point HEAD at ``symbolic``/``commit`` and the worktree at ``commit``."""
     worktree = repository.worktree
     writer = repository.git.writer()
+    if not keep:  # what was half done goes with the changes that it made
+        refs = [*refs, *pending.updates(repository, writer, None)]
     arrival: Arrival | None = None
     carried: tuple[Change, ...] = ()
     parked = False
@@ -273,7 +289,7 @@ def _move(
         if keep and commit is not None and _dirty(repository):
             carried = tuple(snapshot.describe(repository).changes)
     else:
-        arrival = arrive(repository, writer, commit, keep=keep)
+        arrival = arrive(repository, writer, at(repository, commit), keep=keep)
         carried = arrival.carried
         parked = bool(arrival.before.changes and not carried and worktree.has_changes_quick())
     result = _result(repository, head, symbolic, commit)
@@ -380,6 +396,7 @@ def _rollback_forward(
     reason = f"rollback: {revision} as a new commit"
     parked = worktree.has_changes_quick(state)
     refs, head_update = moving_head(head, new, reason)
+    refs += pending.updates(repository, writer, None)
     publish(
         repository,
         writer,

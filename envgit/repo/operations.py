@@ -56,6 +56,29 @@ class WorktreePoint:
     mountpoints: tuple[str, ...] = ()
     committed_runs: int = 0
 
+    def encode(self) -> dict[str, Any]:
+        """The form that records hold it in."""
+        return {
+            "base": self.base,
+            "boot_id": self.boot_id,
+            "changes": self.changes,
+            "committed_runs": self.committed_runs,
+            "mountpoints": list(self.mountpoints),
+        }
+
+    @classmethod
+    def decode(cls, value: Any) -> WorktreePoint | None:
+        """What ``encode`` made; None for None."""
+        if value is None:
+            return None
+        return cls(
+            base=value["base"],
+            changes=value["changes"],
+            boot_id=value["boot_id"],
+            mountpoints=tuple(value["mountpoints"]),
+            committed_runs=int(value["committed_runs"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -89,8 +112,8 @@ class Operation:
         """The bytes of ``operation.json``."""
         return canonical_json(
             {
-                "after": _encode_point(self.after),
-                "before": _encode_point(self.before),
+                "after": self.after.encode() if self.after else None,
+                "before": self.before.encode() if self.before else None,
                 "command": list(self.command),
                 "description": self.description,
                 "format": FORMAT,
@@ -309,30 +332,6 @@ def _tree(repository: GitRepository, commit: str) -> RawTree:
     return parse_tree(repository.read(parse_commit(commit, data).tree)[1])
 
 
-def _encode_point(point: WorktreePoint | None) -> dict[str, Any] | None:
-    if point is None:
-        return None
-    return {
-        "base": point.base,
-        "boot_id": point.boot_id,
-        "changes": point.changes,
-        "committed_runs": point.committed_runs,
-        "mountpoints": list(point.mountpoints),
-    }
-
-
-def _decode_point(value: Any) -> WorktreePoint | None:
-    if value is None:
-        return None
-    return WorktreePoint(
-        base=value["base"],
-        changes=value["changes"],
-        boot_id=value["boot_id"],
-        mountpoints=tuple(value["mountpoints"]),
-        committed_runs=int(value["committed_runs"]),
-    )
-
-
 def _decode(oid: str, record: dict[str, Any]) -> Operation:
     head, sealed = record["head"], record["sealed"]
     return Operation(
@@ -343,8 +342,8 @@ def _decode(oid: str, record: dict[str, Any]) -> Operation:
         worktree=record["worktree"],
         refs=tuple((name, old, new) for name, old, new in record["refs"]),
         head=(head[0], head[1]) if head is not None else None,
-        before=_decode_point(record["before"]),
-        after=_decode_point(record["after"]),
+        before=WorktreePoint.decode(record["before"]),
+        after=WorktreePoint.decode(record["after"]),
         sealed=(sealed[0], sealed[1]) if sealed is not None else None,
         undoes=record["undoes"],
         redoes=record["redoes"],

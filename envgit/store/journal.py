@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any, NamedTuple
 
 from envgit.fs import crashpoint, durable
@@ -145,12 +146,16 @@ def _is_seal(value: object) -> bool:
     )
 
 
+# ``ORIG_HEAD``, ``MERGE_HEAD``: gitrevisions(7); no path, wherever a damaged journal comes from.
+_PSEUDO = re.compile(r"\A[A-Z][A-Z_]*\Z")
+
+
 def _is_ref(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 4
         and isinstance(value[0], str)
-        and (value[0] == "HEAD" or value[0].startswith("refs/"))
+        and (value[0].startswith("refs/") or _PSEUDO.match(value[0]) is not None)
         and all(oid is None or is_hex(oid, 40) for oid in value[1:3])
         and isinstance(value[3], str)
     )
