@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merges three texts line by line, as git does (libgit2's xdiff, git2/merge.h).
 
-libgit2 compares with Myers' algorithm, as ``git merge-file`` and ``git merge -s recursive`` do; git's
+libgit2 compares with Myers' algorithm, as ``git merge-file`` and ``merge -s recursive`` do; git's
 own default for merges (histogram) is not among its choices. The texts are not in the repository's
 object store and never enter it: libgit2 reads them from one in memory. Bytes that are no UTF-8 are
 bytes like any other, because no string is made of them.
@@ -82,7 +82,7 @@ class TextMerger:
         self._repository = native.Repository()
         self._repository.set_odb(odb)
         pointer = ffi.new("git_repository **")
-        ffi.buffer(pointer)[:] = self._repository._pointer[:]
+        ffi.buffer(pointer)[:] = self._repository._pointer[:]  # type: ignore[attr-defined]
         self._pointer = pointer[0]
         # libgit2 keeps pointers only: the strings must live as long as the options.
         self._labels = [ffi.new("char[]", label.encode()) for label in labels]

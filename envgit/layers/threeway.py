@@ -1,0 +1,480 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three-way merge of root filesystems: what became of both sides, and what nobody can decide.
+
+Only paths that differ from the base on one of the sides are looked at. A path changed on one side
+is that side's; changed on both it is merged field by field, and its content by a driver. What git
+calls a conflict is one here, has git's name and leaves what git leaves (git-merge(1), "HOW
+CONFLICTS ARE PRESENTED"; strategy ``ort`` without renames); that attributes clash is our own.
+
+Laws (tests/unit/layers/test_threeway.py): ``merge(b, o, o) == o``, ``merge(b, b, t) == t``,
+``merge(b, o, b) == o``; conflicts are at the same paths with the sides exchanged; without conflicts
+the tree is the same, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from envgit.layers.apply import overlaid
+from envgit.layers.compare import changes
+from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
+from envgit.layers.fields import (
+    content_of,
+    is_directory,
+    is_leaf,
+    merge_attributes,
+    pick,
+    same_but_time,
+    with_content,
+)
+from envgit.layers.regroup import regroup
+
+ADDED = "add/add"
+ATTRIBUTES = "attributes"
+CONTENT = "content"
+DELETED = "modify/delete"
+IN_THE_WAY = "file/directory"
+TYPES = "distinct types"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One path in base, ours and theirs; None where it is not there or is a directory."""
+
+    path: bytes
+    base: Entry | None
+    ours: Entry | None
+    theirs: Entry | None
+
+
+class Reader(Protocol):
+    """The contents of the three sides."""
+
+    def __call__(self, side: str, path: bytes) -> bytes | None:
+        """The bytes of a file of ``base``, ``ours`` or ``theirs``; None when they cannot be had
+        (too large to be merged, or the layer is not here)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a driver made of a path whose content both sides changed.
+
+    ``entry`` is the side whose content is taken, unless ``content`` has new bytes; attributes are
+    merged in any case. ``conflict`` names what is not decided; ``messages`` are lines for the user.
+    """
+
+    entry: Entry | None
+    content: bytes | None = None
+    conflict: str | None = None
+    messages: tuple[str, ...] = ()
+
+
+Driver = Callable[[Sides, Reader], Resolution | None]
+"""Merges the contents of a path that it knows: a package database, say. None: not mine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A path that the merge could not decide, and what it left there."""
+
+    path: bytes
+    kind: str
+    base: Entry | None
+    ours: Entry | None
+    theirs: Entry | None
+    left: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The merged tree, read lazily over ours.
+
+    ``contents`` are the new bytes of files that are neither side's. ``origins`` tells of each path
+    that is not ours: where it comes from, as ("ours" or "theirs", path there). ``merged`` are the
+    paths whose content was merged. ``messages`` are what git says, in its order.
+    """
+
+    tree: Directory
+    conflicts: tuple[Clash, ...] = ()
+    contents: dict[bytes, bytes] = field(default_factory=dict)
+    origins: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    merged: tuple[bytes, ...] = ()
+    messages: tuple[str, ...] = ()
+
+
+def merge(
+    base: Directory | None,
+    ours: Directory,
+    theirs: Directory,
+    *,
+    drivers: Sequence[Driver] = (),
+    reader: Reader,
+    labels: tuple[str, str] = ("ours", "theirs"),
+    favour: str | None = None,
+    virtual: bool = False,
+) -> Merged:
+    """Merge ``theirs`` into ``ours``; ``base`` None has no path.
+
+    ``labels`` are what messages call the sides. ``favour`` (``ours``, ``theirs``) settles content
+    and attributes that clash for that side. ``virtual``: the result is to be a base itself, so that
+    what is not decided stays as it is in ``base`` and nothing is moved aside.
+    """
+    work = _Merge(base, ours, theirs, drivers, reader)
+    work.labels, work.favour, work.virtual = labels, favour, virtual
+    return work.run()
+
+
+@dataclass(slots=True)
+class _Leaf:
+    """What became of something that is no directory."""
+
+    entry: Entry | None
+    kind: str = ""
+    content: bytes | None = None
+    side: str = "ours"
+
+
+class _Merge:
+    def __init__(
+        self,
+        base: Directory | None,
+        ours: Directory,
+        theirs: Directory,
+        drivers: Sequence[Driver],
+        reader: Reader,
+    ) -> None:
+        self.base, self.ours, self.theirs = base, ours, theirs
+        self.drivers, self.reader = drivers, reader
+        self.labels = ("ours", "theirs")
+        self.favour: str | None = None
+        self.virtual = False
+        # Of each path that differs somewhere: base, ours, theirs.
+        self.sides: dict[bytes, Sides] = {}
+        self.final: dict[bytes, Entry | None] = {}
+        self.contents: dict[bytes, bytes] = {}
+        self.origins: dict[bytes, tuple[str, bytes]] = {}
+        self.clashes: dict[bytes, str] = {}
+        # Where clashes stand that were moved: the path whose sides they have, and which of them.
+        self.moved: dict[bytes, Sides] = {}
+        self.merged: list[bytes] = []
+        self.messages: list[tuple[bytes, int, str]] = []
+
+    def run(self) -> Merged:
+        here = {change.path: change for change in changes(self.base, self.ours)}
+        there = {change.path: change for change in changes(self.base, self.theirs)}
+        for path in sorted({*here, *there}):
+            one, other = here.get(path), there.get(path)
+            base = one.old if one is not None else other.old if other is not None else None
+            self.sides[path] = Sides(
+                path, base, one.new if one else base, other.new if other else base
+            )
+        leaves = {path: self._leaf(sides) for path, sides in self.sides.items()}
+        self._directories(leaves)
+        for path, leaf in leaves.items():
+            self._place(path, leaf)
+        linked = regroup((self.base, self.ours, self.theirs), self._seeds(), self._result)
+        for path, entry in linked.items():
+            self.final[path] = entry
+        self.messages.sort(key=lambda one: one[:2])
+        return Merged(
+            tree=overlaid(self.ours, self._layer(linked)),
+            conflicts=tuple(self._clash(path) for path in sorted(self.clashes)),
+            contents=self.contents,
+            origins=self.origins,
+            merged=tuple(self.merged),
+            messages=tuple(text for _, _, text in self.messages),
+        )
+
+    def _clash(self, path: bytes) -> Clash:
+        sides = self.moved.get(path) or self.sides[path]
+        left = self.final.get(path)
+        return Clash(path, self.clashes[path], sides.base, sides.ours, sides.theirs, left)
+
+    # -- what is no directory ---------------------------------------------------------------
+
+    def _leaf(self, sides: Sides) -> _Leaf:
+        """Merge a path as if it had no directory on any side."""
+        base, ours, theirs = (
+            entry if is_leaf(entry) else None for entry in (sides.base, sides.ours, sides.theirs)
+        )
+        if base == theirs:
+            return _Leaf(ours)
+        if base == ours:
+            return _Leaf(theirs, side="theirs")
+        if ours == theirs:
+            return _Leaf(ours)
+        if ours is None or theirs is None:
+            return self._one_sided(base, ours, theirs)
+        return self._both(Sides(sides.path, base, ours, theirs))
+
+    def _one_sided(self, base: Entry | None, ours: Entry | None, theirs: Entry | None) -> _Leaf:
+        """A path that one side deleted and the other changed."""
+        left, side = (ours, "ours") if theirs is None else (theirs, "theirs")
+        if same_but_time(left, base):
+            return _Leaf(None)
+        if self.virtual:
+            return _Leaf(base, kind=DELETED, side="base")
+        return _Leaf(left, kind=DELETED, side=side)
+
+    def _both(self, sides: Sides) -> _Leaf:
+        """A path that both sides have and at least one of them changed."""
+        base, ours, theirs = sides.base, sides.ours, sides.theirs
+        assert ours is not None and theirs is not None
+        content, clash = pick(content_of(base), content_of(ours), content_of(theirs))
+        if not clash:
+            side, chosen = ("ours", ours) if content == content_of(ours) else ("theirs", theirs)
+            if ours.kind != theirs.kind:
+                return _Leaf(chosen, side=side)
+            return self._with_attributes(sides, _Leaf(chosen, side=side))
+        if ours.kind != theirs.kind:
+            if self.virtual:
+                return _Leaf(base, kind=TYPES, side="base")
+            return _Leaf(ours, kind=TYPES)
+        return self._with_attributes(sides, self._content(sides))
+
+    def _content(self, sides: Sides) -> _Leaf:
+        """Ask the drivers about content that both sides changed."""
+        assert sides.ours is not None and sides.theirs is not None
+        for driver in self.drivers:
+            made = driver(sides, self.reader)
+            if made is None:
+                continue
+            for text in made.messages:
+                self._say(sides.path, text)
+            kind = made.conflict or ""
+            entry = made.entry or sides.ours
+            if made.content is not None:
+                entry = with_content(entry, _described(made.content))
+            self.merged.append(sides.path)
+            return _Leaf(entry, kind=kind, content=made.content)
+        if self.favour is not None:
+            return _Leaf(sides.theirs if self.favour == "theirs" else sides.ours)
+        if self.virtual and is_leaf(sides.base):
+            return _Leaf(sides.base, kind=CONTENT, side="base")
+        return _Leaf(sides.ours, kind=CONTENT)
+
+    def _with_attributes(self, sides: Sides, leaf: _Leaf) -> _Leaf:
+        """The merged attributes with the content that was decided on."""
+        assert sides.ours is not None and sides.theirs is not None and leaf.entry is not None
+        merged, clashes = merge_attributes(sides.base, sides.ours, sides.theirs, self.favour)
+        leaf.entry = with_content(merged, leaf.entry)
+        if clashes and not leaf.kind:
+            leaf.kind = ATTRIBUTES
+            if not self.virtual:
+                self._attributes(sides.path, clashes)
+        elif leaf.kind == CONTENT and sides.base is None:
+            leaf.kind = ADDED
+        return leaf
+
+    def _attributes(self, path: bytes, clashes: Sequence[str]) -> None:
+        name, (one, other) = _shown(path), self.labels
+        what = ", ".join(clashes)
+        text = f"CONFLICT ({ATTRIBUTES}): {what} of {name or './'} differ in {one} and {other}."
+        self._say(path, f"{text}  Version {one} left in tree.")
+
+    # -- directories ------------------------------------------------------------------------
+
+    def _directories(self, leaves: dict[bytes, _Leaf]) -> None:
+        """Decide which directories there are, and what they are like."""
+        undecided: list[tuple[bytes, Sides, Entry]] = []
+        for path, sides in self.sides.items():
+            base, ours, theirs = (
+                entry if is_directory(entry) else None
+                for entry in (sides.base, sides.ours, sides.theirs)
+            )
+            if ours is not None and theirs is not None:
+                merged, clashes = merge_attributes(base, ours, theirs, self.favour)
+                self.final[path] = merged
+                if clashes:
+                    self.clashes[path] = ATTRIBUTES
+                    self._attributes(path, clashes)
+            elif ours is not None or theirs is not None:
+                kept = ours if ours is not None else theirs
+                assert kept is not None
+                if base is None:
+                    self.final[path] = kept
+                else:
+                    undecided.append((path, sides, kept))
+        self._deleted(undecided, leaves)
+
+    def _deleted(
+        self, undecided: Sequence[tuple[bytes, Sides, Entry]], leaves: dict[bytes, _Leaf]
+    ) -> None:
+        """A directory that one side deleted stays if something is in it or the other changed it."""
+        there = {path for path, leaf in leaves.items() if leaf.entry is not None}
+        needed = {above for path in (*there, *self.final) for above in _above(path)}
+        for path, sides, kept in sorted(undecided, key=lambda one: one[0], reverse=True):
+            if path not in needed:
+                if kept == sides.base or self.virtual:
+                    self.final[path] = None
+                    continue
+                self.clashes[path] = DELETED
+                self._say_deleted(path, ours_deleted=not is_directory(sides.ours))
+                if path in there:
+                    continue  # something else has taken its place
+            self.final[path] = kept
+            needed.update(_above(path))
+
+    # -- putting it together ----------------------------------------------------------------
+
+    def _place(self, path: bytes, leaf: _Leaf) -> None:
+        """Put something that is no directory where it belongs, aside if it cannot stay."""
+        if leaf.entry is None:
+            self.final.setdefault(path, None)
+            return
+        if leaf.kind == TYPES and not self.virtual:
+            self._apart(path)
+            return
+        if self.final.get(path) is None:
+            self._put(path, path, leaf)
+            return
+        if self.virtual:
+            return  # a base for others: the directory stays, as in git
+        sides = self.sides[path]
+        label = self.labels[0] if not is_directory(sides.ours) else self.labels[1]
+        aside = self._aside(path, label)
+        self._say(
+            aside,
+            f"CONFLICT ({IN_THE_WAY}): directory in the way of {_shown(path)} from {label};"
+            f" moving it to {_shown(aside)} instead.",
+        )
+        self.moved[aside] = self._leaves_only(aside, sides)
+        leaf.kind = leaf.kind or IN_THE_WAY
+        self._put(aside, path, leaf)
+
+    def _put(self, path: bytes, source: bytes, leaf: _Leaf) -> None:
+        entry = leaf.entry
+        assert entry is not None
+        self.final[path] = entry.with_links(())
+        if leaf.content is not None:
+            self.contents[path] = leaf.content
+        elif leaf.side != "ours" or path != source:
+            self.origins[path] = (leaf.side, source)
+        if not leaf.kind:
+            return
+        self.clashes[path] = leaf.kind
+        sides = self.sides[source]
+        if leaf.kind == DELETED:
+            self._say_deleted(path, ours_deleted=not is_leaf(sides.ours))
+        elif leaf.kind in (CONTENT, ADDED):
+            self._say(path, f"CONFLICT ({leaf.kind}): Merge conflict in {_shown(path)}")
+
+    def _apart(self, path: bytes) -> None:
+        """Two things of different types: the regular file, or else both, get another name."""
+        sides = self.sides[path]
+        ours, theirs = sides.ours, sides.theirs
+        assert ours is not None and theirs is not None
+        files = [ours.kind == Kind.FILE, theirs.kind == Kind.FILE]
+        renamed = files if any(files) else [True, True]
+        what = "both" if all(renamed) else "one"
+        text = f"CONFLICT ({TYPES}): {_shown(path)} had different types on each side; renamed"
+        self._say(path, f"{text} {what} of them so each can be recorded somewhere.")
+        base = sides.base
+        places = ((ours, "ours", self.labels[0]), (theirs, "theirs", self.labels[1]))
+        for (entry, side, label), rename in zip(places, renamed, strict=True):
+            place = self._aside(path, label) if rename else path
+            old = base if base is not None and base.kind == entry.kind else None
+            mine = (entry, None) if side == "ours" else (None, entry)
+            self.moved[place] = Sides(place, old, *mine)
+            self.clashes[place] = TYPES
+            self.final[place] = entry.with_links(())
+            self.origins[place] = (side, path)
+        self.final.setdefault(path, None)
+
+    def _aside(self, path: bytes, label: str) -> bytes:
+        """A path nearby that nobody has, named after the side as git does."""
+        wanted = path + b"~" + label.replace("/", "_").encode("utf-8", "surrogateescape")
+        name, number = wanted, 0
+        while self._taken(name):
+            name, number = wanted + b"_%d" % number, number + 1
+        return name
+
+    def _taken(self, path: bytes) -> bool:
+        return path in self.final or any(
+            find_entry(tree, path) is not None for tree in (self.ours, self.theirs)
+        )
+
+    @staticmethod
+    def _leaves_only(path: bytes, sides: Sides) -> Sides:
+        entries = (sides.base, sides.ours, sides.theirs)
+        return Sides(path, *(entry if is_leaf(entry) else None for entry in entries))
+
+    def _say(self, path: bytes, text: str) -> None:
+        if not self.virtual:
+            self.messages.append((path, len(self.messages), text))
+
+    def _say_deleted(self, path: bytes, *, ours_deleted: bool) -> None:
+        one, other = self.labels if ours_deleted else self.labels[::-1]
+        name = _shown(path)
+        self._say(
+            path,
+            f"CONFLICT ({DELETED}): {name} deleted in {one} and modified in {other}."
+            f"  Version {other} of {name} left in tree.",
+        )
+
+    # -- links and the layer ----------------------------------------------------------------
+
+    def _seeds(self) -> Iterable[bytes]:
+        for path, sides in self.sides.items():
+            for entry in (sides.base, sides.ours, sides.theirs):
+                if entry is not None and entry.hardlinks:
+                    yield path
+                    break
+
+    def _result(self, path: bytes) -> Entry | None:
+        return self.final[path] if path in self.final else find_entry(self.ours, path)
+
+    def _layer(self, linked: Iterable[bytes]) -> Node:
+        """The layer over ours; sets of hard links go into it whole, so that none breaks."""
+        whole = set(linked)
+        root = Node(self.final.get(b"") or self.ours.entry)
+        for path in sorted(self.final):
+            entry = self.final[path]
+            if not path:
+                continue
+            old = self.sides[path].ours if path in self.sides else find_entry(self.ours, path)
+            if (entry == old and path not in whole) or (entry is None and old is None):
+                continue
+            parent = self._parent(root, path)
+            if parent is None or parent.children is None:
+                continue  # gone with what is above it
+            name = path.rpartition(b"/")[2]
+            if entry is None:
+                parent.children[name] = Node(Entry(Kind.WHITEOUT))
+            elif entry.kind == Kind.DIR and (present := parent.children.get(name)) is not None:
+                present.entry = entry
+            else:
+                parent.children[name] = Node(entry)
+        return root
+
+    def _parent(self, root: Node, path: bytes) -> Node | None:
+        node, above = root, b""
+        for name in path.split(b"/")[:-1]:
+            above = above + b"/" + name if above else name
+            if node.children is None:
+                return None
+            child = node.children.get(name)
+            if child is None:
+                entry = self._result(above)
+                if entry is None:
+                    return None
+                child = node.children[name] = Node(entry)
+            node = child
+        return node
+
+
+def _described(content: bytes) -> Entry:
+    return Entry(Kind.FILE, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _above(path: bytes) -> list[bytes]:
+    """The directories on the way to a path, without the root."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
