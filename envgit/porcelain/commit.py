@@ -104,7 +104,7 @@ def commit(
         require_match(spec, (current.head_tree, current.tree))
         selected = [change for change in current.changes if picks(spec, change)]
         merges = concludes is not None and concludes.verb == pending.MERGE
-        if not (selected or allow_empty or amend or merges or (config is not None)):
+        if not (selected or allow_empty or amend or merges or config is not None):
             raise NothingToCommit(_nothing_text(current))
         if message is None and concludes is not None:
             message = concludes.message or None
@@ -112,20 +112,15 @@ def commit(
         text = _message(given, auto, edit, runs, selected)
         if not text.strip() and not allow_empty_message:
             raise EmptyMessage("Aborting commit due to empty commit message.")
-        who = repository.signature()
-        kept = old if amend else picked
-        if kept is not None and not (reset_author or author or date):
-            wrote = kept.author
-        else:
-            wrote = repository.signature("AUTHOR", author=author, date=date)
+        kept = None if reset_author or author or date else old if amend else picked
         request = _Request(
             amend=amend,
             spec=spec,
             selected=selected,
             runs=(*repository.git.metadata(picked.id).runs, *runs) if picked else runs,
             message=text,
-            author=wrote,
-            committer=who,
+            author=kept.author if kept else _author(repository, author, date),
+            committer=repository.signature(),
             config=config,
             concludes=concludes,
         )
@@ -155,6 +150,10 @@ def _nothing_text(current: Current) -> str:
     if current.changes:
         return f"{where}\nno changes in the paths given"
     return f"{where}\nnothing to commit, working tree clean"
+
+
+def _author(repository: Repository, author: str | None, date: str | None) -> Signature:
+    return repository.signature("AUTHOR", author=author, date=date)
 
 
 def _concluded(

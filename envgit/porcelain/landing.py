@@ -8,7 +8,7 @@ or a snapshot on no branch) and one publication makes it so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from envgit.layers.ids import CommitId
@@ -21,7 +21,7 @@ from envgit.repo.operations import WorktreePoint
 from envgit.repo.refs import RefUpdate
 
 if TYPE_CHECKING:
-    from envgit.layers.ids import ChangesId
+    from envgit.layers.ids import ChangesId, LayerId, TreeId
     from envgit.porcelain.merging import Combined
     from envgit.porcelain.pending import Pending
     from envgit.porcelain.snapshot import Current
@@ -101,25 +101,12 @@ def as_changes(
     check_idle(repository)
     git, who, state = repository.git, repository.signature(), current.state
     config = dict(state.config if config is None else config)
-    seals, discards = [], [*_scratch(combined)]
-    sealed = None
-    if state.base is not None and not position.is_dirty(repository, state):
-        before, rootfs = state.base, git.commit(state.base).rootfs
-        below = (state.stack, state.depth)
-        here = position.point(repository, state)
-        discards.append(state.changes)
-    else:
-        kept = layering.seal_changes(repository, writer, current)
-        ours = snapshot.uncommitted_runs(repository, current)
-        before = layering.write_snapshot(writer, kept, state.base, state.config, who, ours)
-        rootfs, below = kept.rootfs, position.on_top(repository, state, state.base, kept.layer)
-        here, sealed = WorktreePoint(before, None), (state.changes, before)
-        discards.append(current.source)
-        seals += [kept.seal] if kept.seal else []
+    kept = _kept(repository, writer, current, who)
+    before, below = kept.commit, kept.chain
     made = layering.layer_between(
-        repository, writer, (current.tree, rootfs), combined.tree, combined.source
+        repository, writer, (current.tree, kept.rootfs), combined.tree, combined.source
     )
-    seals += [made.seal] if made.seal else []
+    seals = [*kept.seals, *([made.seal] if made.seal else [])]
     head = current.head.commit
     if head is not None and git.commit(head).rootfs == made.rootfs and not runs:
         next_state = position.at_commit(repository, state, head)
@@ -128,7 +115,7 @@ def as_changes(
         chain = ((f"layers/{made.layer}", *below[0]), below[1] + 1)
         next_state = position.standing(repository, state, after, chain, config, combined.tree)
     if pending_next is not None and pending_next.before is None:
-        pending_next = replace(pending_next, before=here)
+        pending_next = replace(pending_next, before=kept.point)
     publish(
         repository,
         writer,
@@ -138,14 +125,52 @@ def as_changes(
             refs=[*pending.updates(repository, writer, pending_next), *extra_refs],
             state=next_state,
             seals=seals,
-            discards=discards,
-            before=here,
+            discards=[kept.source, *_scratch(combined)],
+            before=kept.point,
             after=WorktreePoint(next_state.base, None),
-            sealed=sealed,
+            sealed=kept.sealed,
         ),
         who,
     )
     position.shorten(repository)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was there before: a commit to stand on and to go back to."""
+
+    commit: CommitId
+    rootfs: TreeId
+    chain: tuple[tuple[str, ...], int]
+    point: WorktreePoint
+    source: ChangesId
+    seals: tuple[tuple[ChangesId, LayerId], ...] = ()
+    sealed: tuple[ChangesId, CommitId] | None = None
+
+
+def _kept(repository: Repository, writer: ObjectWriter, current: Current, who: Signature) -> _Kept:
+    """The base where nothing is uncommitted, else a snapshot of what is there."""
+    state = current.state
+    if state.base is not None and not position.is_dirty(repository, state):
+        return _Kept(
+            state.base,
+            repository.git.commit(state.base).rootfs,
+            (state.stack, state.depth),
+            position.point(repository, state),
+            state.changes,
+        )
+    layered = layering.seal_changes(repository, writer, current)
+    runs = snapshot.uncommitted_runs(repository, current)
+    commit = layering.write_snapshot(writer, layered, state.base, state.config, who, runs)
+    return _Kept(
+        commit,
+        layered.rootfs,
+        position.on_top(repository, state, state.base, layered.layer),
+        WorktreePoint(commit, None),
+        current.source,
+        (layered.seal,) if layered.seal else (),
+        (state.changes, commit),
+    )
 
 
 def abandon(repository: Repository, unfinished: Pending, *, verb: str, reason: str) -> None:
