@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from envgit.layers.lines import Chunk, Span
 from envgit.repo.libgit2 import native
 
 # git2/diff.h, git_diff_option_t
@@ -94,6 +95,60 @@ def text_patch(
         interhunk_lines=interhunk,
     )
     return TextPatch(patch, old, new)
+
+
+def changed_lines(
+    old: bytes,
+    new: bytes,
+    *,
+    indent: bool = True,
+    whitespace: str | None = None,
+    algorithm: str | None = None,
+) -> list[Chunk]:
+    """Which lines of ``old`` became which of ``new``, in order, with nothing around them.
+
+    ``indent``: whether git's heuristic may shift a chunk (``git blame`` does, ``log -L`` does not).
+    """
+    old, new = _without_common_tail(old, new)
+    flags = _FORCE_TEXT | _WHITESPACE[whitespace] | (_INDENT_HEURISTIC if indent else 0)
+    flags |= {None: 0, "patience": _PATIENCE, "minimal": _MINIMAL}[algorithm]
+    patch = native.Patch.create_from(
+        old,
+        new,
+        flag=flags,  # type: ignore[arg-type]  # any int will do
+        context_lines=0,
+        interhunk_lines=0,
+    )
+    return [
+        Chunk(_lines(hunk.old_start, hunk.old_lines), _lines(hunk.new_start, hunk.new_lines))
+        for hunk in patch.hunks
+    ]
+
+
+def _lines(start: int, count: int) -> Span:
+    """The lines of a hunk's header, which names the line before an empty range."""
+    first = start - 1 if count else start
+    return Span(first, first + count)
+
+
+def _without_common_tail(old: bytes, new: bytes) -> tuple[bytes, bytes]:
+    """Both texts without their common last kilobytes, but for what ends a line there.
+
+    git does so where no context is wanted (xdiff-interface.c, trim_common_tail), and with it may
+    choose other lines as equal than without.
+    """
+    block, same = 1024, 0
+    smaller = min(len(old), len(new))
+    while same + block <= smaller and (
+        old[len(old) - same - block : len(old) - same]
+        == new[len(new) - same - block : len(new) - same]
+    ):
+        same += block
+    if not same:
+        return old, new
+    end = old.find(b"\n", len(old) - same) + 1
+    kept = end - (len(old) - same) if end else same
+    return old[: len(old) - same + kept], new[: len(new) - same + kept]
 
 
 def is_binary(data: bytes) -> bool:

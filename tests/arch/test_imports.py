@@ -54,6 +54,9 @@ FOUNDATION = {
     "naming": "what names mean and what things are called",
     "ranges": "what revision arguments mean",
     "comparing": "what may be asked of a difference",
+    "linehistory": "the versions of a text file",
+    "lineranges": "what -L means",
+    "patterns": "regular expressions as git takes them",
 }
 
 # (verb, verb) -> what the first composes of the second.
