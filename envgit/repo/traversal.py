@@ -93,6 +93,11 @@ class Traversal:
             if self._shown(point):
                 yield self._step(point)
 
+    def candidates(self) -> list[tuple[Point, bool]]:
+        """All commits of the range, newest first, each with whether nothing of interest changed in
+        it: what a bisection chooses from."""
+        return [(point, point.id in self._same) for point in self._limited()]
+
     # Gathering ------------------------------------------------------------------------------
 
     def _point(self, oid: CommitId) -> Point:
@@ -156,7 +161,9 @@ class Traversal:
                 self._pass_left(point)
                 found.append(point)
                 oldest = point.time
-            fresh = [oid for oid in self._followed(point) if oid not in seen]
+            # What is excluded is so through all parents: only what is shown follows first ones.
+            follow = point.parents if dull else self._followed(point)
+            fresh = [oid for oid in follow if oid not in seen]
             counter = self._push(queue, fresh, seen, counter)
             waiting += sum(1 for oid in set(fresh) if oid not in self._dull)
         return [point for point in found if point.id not in self._dull]
