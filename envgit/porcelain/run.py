@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from envgit.errors import EnvgitError, UsageError
+from envgit.errors import UsageError
 from envgit.porcelain.occupants import note_unflushed, root_of
+from envgit.porcelain.planning import plan_for, with_settings
 from envgit.porcelain.repository import Repository
 from envgit.sandbox.failure import RootGone
-from envgit.sandbox.plan import OverlayRoot, Plan, RunOptions, make_plan
-from envgit.sandbox.roots import Root
+from envgit.sandbox.plan import OverlayRoot, Plan, RunOptions
 from envgit.sandbox.supervisor import Outcome
 from envgit.sandbox.supervisor import run as run_plan
 from envgit.store.failures import StoreError
@@ -63,7 +63,7 @@ def run(
     commits = message is not None or auto
     if commits and (discard or revision is not None):
         raise UsageError("changes that are thrown away cannot be committed")
-    wanted = _with_settings(repository, options or RunOptions(), argv)
+    wanted = with_settings(repository, options or RunOptions(), argv)
     started = time.time()
     changes: ChangesId | None = None
     if discard or revision is not None:
@@ -129,7 +129,7 @@ def _run_in_worktree(
                 " incomplete"
             )
         while True:
-            plan = _make_plan(repository, root_of(repository, state), options, state)
+            plan = plan_for(repository, root_of(repository, state), options, state.config)
             if prepare is not None and not prepare(plan):
                 return None, state.changes
             try:
@@ -172,7 +172,7 @@ def _run_aside(
             work=os.path.join(repository.store.changes_path(state.changes), "work"),
             volatile=True,
         )
-        plan = _make_plan(repository, root, options, state)
+        plan = plan_for(repository, root, options, state.config)
         if prepare is not None and not prepare(plan):
             return None
 
@@ -208,45 +208,3 @@ def _aside(
         store.delete_changes(state.changes)
         record.remove()
         store.empty_trash()
-
-
-def _make_plan(repository: Repository, root: Root, options: RunOptions, state: State) -> Plan:
-    return make_plan(
-        root,
-        options,
-        state.config,
-        hostname=_hostname(repository.project),
-        seccomp_cache=os.path.join(repository.store.path, "cache"),
-    )
-
-
-def _hostname(project: str) -> str:
-    """The environment's host name: its project folder's, as far as hostname(7) allows."""
-    name = "".join(
-        char if char.isascii() and char.isalnum() else "-" for char in os.path.basename(project)
-    ).strip("-")
-    return name[:63].strip("-") or "envgit"
-
-
-def _with_settings(repository: Repository, options: RunOptions, argv: Sequence[str]) -> RunOptions:
-    """The options with ``argv`` and what the settings give for every run."""
-    settings = repository.settings
-    env: list[tuple[str, str]] = []
-    for text in settings.get_all("run.env"):
-        name, equals, value = text.partition("=")
-        if equals:
-            env.append((name, value))
-        elif name in repository.environ:
-            env.append((name, repository.environ[name]))
-    volumes = []
-    for text in settings.get_all("run.volume"):
-        source, colon, rest = text.partition(":")
-        if not colon:
-            raise EnvgitError(f"run.volume '{text}' is not SRC:DST[:ro]")
-        volumes.append(f"{os.path.join(repository.project, os.path.expanduser(source))}:{rest}")
-    return options._replace(
-        argv=tuple(argv) or options.argv,
-        env=(*env, *options.env),
-        volumes=(*volumes, *options.volumes),
-        network=options.network or settings.get_text("run.network"),
-    )
