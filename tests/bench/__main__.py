@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import envgit
-from tests.bench import cases_commit, cases_run, cases_size, cases_verbs
+from tests.bench import cases_commit, cases_graph, cases_run, cases_size, cases_verbs
 from tests.bench.bench import Bench
 from tests.bench.measure import say
 from tests.bench.place import KINDS, Place
@@ -26,6 +26,7 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "moves": cases_verbs.moves,
     "status": cases_verbs.status,
     "memory": cases_size.memory,
+    "graph": cases_graph.graph,
 }
 
 
