@@ -93,14 +93,16 @@ class Merged:
     """The merged tree, read lazily over ours.
 
     ``contents`` are the new bytes of files that are neither side's. ``origins`` tells of each path
-    that is not ours: where it comes from, as ("ours" or "theirs", path there). ``merged`` are the
-    paths whose content was merged. ``messages`` are what git says, in its order.
+    that is not ours: where it comes from, as ("ours", "theirs" or "base", path there). ``made`` are
+    the paths that must be made anew, because no side has that content with those attributes;
+    ``merged`` those whose content was merged. ``messages`` are what git says, in its order.
     """
 
     tree: Directory
     conflicts: tuple[Clash, ...] = ()
     contents: dict[bytes, bytes] = field(default_factory=dict)
     origins: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    made: tuple[bytes, ...] = ()
     merged: tuple[bytes, ...] = ()
     messages: tuple[str, ...] = ()
 
@@ -184,6 +186,7 @@ class _Merge:
             conflicts=tuple(self._clash(path) for path in sorted(self.clashes)),
             contents=self.contents,
             origins=self.origins,
+            made=tuple(path for path in sorted(self.final) if self._is_made(path)),
             merged=tuple(self.merged),
             messages=tuple(text for _, _, text in self.messages),
         )
@@ -426,6 +429,19 @@ class _Merge:
 
     def _result(self, path: bytes) -> Entry | None:
         return self.final[path] if path in self.final else find_entry(self.ours, path)
+
+    def _is_made(self, path: bytes) -> bool:
+        """Whether no side has the file that a path became."""
+        entry = self.final[path]
+        if entry is None or entry.kind == Kind.DIR:
+            return False
+        if path in self.contents:
+            return True
+        side, source = self.origins.get(path, ("ours", path))
+        trees = {"base": self.base, "ours": self.ours, "theirs": self.theirs}
+        tree = trees[side]
+        there = find_entry(tree, source) if tree is not None else None
+        return there is None or not there.same_but_links(entry)
 
     def _layer(self, linked: Iterable[bytes]) -> Node:
         """The layer over ours; sets of hard links go into it whole, so that none breaks."""
