@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         "accepted and meaningless: everything uncommitted is committed",
         to="everything",
     ),
-    flag("-n, --no-verify", "accepted and meaningless: there are no hooks", to="no_verify"),
+    flag("-n, --no-verify", "bypass pre-commit and commit-msg hooks", to="no_verify"),
     flag("--dry-run", "show what would be committed"),
     flag("--amend", "amend previous commit"),
     flag("--allow-empty", "ok to record an empty change"),
@@ -98,7 +98,10 @@ def commit(
             message,
             paths=[os.fsencode(path) for path in paths],
             auto=auto,
-            edit=_editing(app, verbose=verbose) if asks else None,
+            edit=_edit(app) if asks else None,
+            template=_template(app, verbose=verbose) if asks else None,
+            source=_source(messages, file, reedit or reuse),
+            verify=not no_verify,
             **options,
         )
     except NothingToCommit as error:
@@ -164,14 +167,24 @@ def _message(app: App, messages: Sequence[str], file: str | None, reused: str | 
     return None
 
 
-def _editing(app: App, *, verbose: bool) -> Callable[[str], str]:
-    """What porcelain calls with a draft: the user's editor on git's template."""
+def _source(messages: Sequence[str], file: str | None, reused: str | None) -> tuple[str, ...]:
+    """What prepare-commit-msg is told of where the message comes from (githooks(5))."""
+    if reused is not None:
+        return ("commit", reused)
+    return ("message",) if messages or file is not None else ()
 
-    def ask(draft: str) -> str:
+
+def _edit(app: App) -> Callable[[str], str]:
+    """The user's editor, as porcelain calls it."""
+    return lambda text: editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
+
+
+def _template(app: App, *, verbose: bool) -> Callable[[str], str]:
+    """What puts git's comments below a draft."""
+
+    def fill(draft: str) -> str:
         from envgit.cli.template import template
 
-        text = template(app, draft, verbose=verbose)
-        edited = editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
-        return editor.clean(edited, comments=True)
+        return template(app, draft, verbose=verbose)
 
-    return ask
+    return fill

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the user for a message in their editor, and cleans it up as git does."""
+"""Asks the user for a message in their editor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 
 from envgit.cli.app import App
 from envgit.errors import EnvgitError
+from envgit.porcelain.messages import clean
+
+__all__ = ["EditorError", "clean", "command", "default_path", "edit", "read_message"]
 
 
 class EditorError(EnvgitError):
@@ -62,24 +65,6 @@ def edit(app: App, path: str, text: str) -> str:
             raise EditorError(f"There was a problem with the editor '{chosen}'.")
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
-
-
-def clean(text: str, *, comments: bool) -> str:
-    """Clean a message (git-commit(1), ``--cleanup``): no trailing blanks, no empty lines at either
-    end, no more than one in a row; ``comments`` says that lines starting with # go, too, and all
-    that follows git's scissors line."""
-    kept: list[str] = []
-    for line in text.split("\n"):
-        if comments and line.startswith("# ------------------------ >8 ----"):
-            break
-        if comments and line.startswith("#"):
-            continue
-        line = line.rstrip()
-        if line or (kept and kept[-1]):
-            kept.append(line)
-    while kept and not kept[-1]:
-        kept.pop()
-    return "\n".join(kept) + "\n" if kept else ""
 
 
 def read_message(app: App, file: str) -> str:

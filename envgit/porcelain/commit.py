@@ -13,7 +13,7 @@ from envgit.layers.compare import Change, changes
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import layering, pending, position, snapshot
+from envgit.porcelain import hooks, layering, messages, pending, position, snapshot
 from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
@@ -68,6 +68,29 @@ class _Request:
     concludes: Pending | None
 
 
+@dataclass(slots=True)
+class _Wording:
+    """How the message comes about: where it begins, and who has a say in it."""
+
+    auto: bool
+    edit: Callable[[str], str] | None
+    template: Callable[[str], str] | None
+    source: tuple[str, ...]
+    verify: bool
+    call_hooks: bool
+    text: str | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What tells hooks that there will be no editor (builtin/commit.c)."""
+        return {"ENVGIT_EDITOR": ":"} if self.edit is None else {}
+
+    def start(self, text: str, *source: str) -> None:
+        """Begin with ``text``, whose source the caller of ``commit`` may know better."""
+        self.text = text
+        self.source = self.source or source
+
+
 def commit(
     repository: Repository,
     message: str | None = None,
@@ -83,14 +106,25 @@ def commit(
     auto: bool = False,
     config: dict[str, object] | None = None,
     edit: Callable[[str], str] | None = None,
+    template: Callable[[str], str] | None = None,
+    source: Sequence[str] = (),
+    verify: bool = True,
+    call_hooks: bool = True,
 ) -> CommitResult:
     """Commit everything uncommitted, or with ``paths`` only what lies there.
 
     ``message`` None needs ``auto`` (a drafted message), ``amend`` (the old one) or ``edit``,
     which gets the draft and returns the final text. ``config`` replaces the run configuration.
     A merge or pick that stopped is concluded: its message, its parents, its author.
-    Raises NothingToCommit, EmptyMessage, IncompleteChanges, Unresolved.
+
+    The hooks pre-commit, prepare-commit-msg, commit-msg, post-commit and post-rewrite are called;
+    without ``verify`` not the first and third, without ``call_hooks`` none. ``template`` and
+    ``source`` are theirs and the editor's (:func:`envgit.porcelain.messages.compose`).
+    Raises NothingToCommit, EmptyMessage, IncompleteChanges, Unresolved, HookRefused.
     """
+    wording = _Wording(auto, edit, template, tuple(source), verify, call_hooks)
+    if call_hooks and verify:
+        hooks.require(repository, "pre-commit", env=wording.env)
     with repository.locked("commit"):
         current = snapshot.stable(repository, allow_unflushed=allow_unflushed)
         head = current.head
@@ -106,10 +140,14 @@ def commit(
         merges = concludes is not None and concludes.verb == pending.MERGE
         if not (selected or allow_empty or amend or merges or config is not None):
             raise NothingToCommit(_nothing_text(current))
-        if message is None and concludes is not None:
-            message = concludes.message or None
-        given = old.message if message is None and amend and old is not None else message
-        text = _message(given, auto, edit, runs, selected)
+        if message is not None:
+            wording.start(message, "message")
+        elif concludes is not None and concludes.message:
+            squashes = bool(concludes.options.get("squash"))
+            wording.start(concludes.message, "squash" if squashes else "merge")
+        elif amend and old is not None:
+            wording.start(old.message, "commit", "HEAD")
+        text = _message(repository, wording, runs, selected)
         if not text.strip() and not allow_empty_message:
             raise EmptyMessage("Aborting commit due to empty commit message.")
         kept = None if reset_author or author or date else old if amend else picked
@@ -124,7 +162,12 @@ def commit(
             config=config,
             concludes=concludes,
         )
-        return _write(repository, current, request)
+        result = _write(repository, current, request)
+    if call_hooks:
+        hooks.run_hook(repository, "post-commit", env=wording.env)
+        if amend and old is not None:
+            hooks.post_rewrite(repository, "amend", [(old.id, result.commit)])
+    return result
 
 
 def draft(runs: Sequence[RunRecord], changed: Sequence[Change]) -> str:
@@ -186,20 +229,28 @@ def _what_is_left(concludes: Pending | None, commit: CommitId) -> Pending | None
 
 
 def _message(
-    message: str | None,
-    auto: bool,
-    edit: Callable[[str], str] | None,
+    repository: Repository,
+    wording: _Wording,
     runs: Sequence[RunRecord],
     selected: Sequence[Change],
 ) -> str:
-    if message is None:
-        if auto or edit is not None:
-            message = draft(runs, selected)
-        else:
+    if wording.text is None:
+        if not wording.auto and wording.edit is None:
             raise EmptyMessage("no commit message given", hint="use -m, -F, --auto or an editor")
-    if edit is not None:
-        message = edit(message)
-    lines = [line.rstrip() for line in message.strip("\n").split("\n")]
+        wording.text = draft(runs, selected)
+        if wording.auto:
+            wording.source = wording.source or ("message",)
+    text = wording.text
+    if wording.call_hooks:
+        text = messages.compose(
+            repository,
+            text,
+            source=wording.source,
+            edit=wording.edit,
+            template=wording.template,
+            verify=wording.verify,
+        )
+    lines = [line.rstrip() for line in text.strip("\n").split("\n")]
     return "\n".join(lines).strip("\n") + "\n" if any(lines) else ""
 
 

@@ -183,7 +183,7 @@ def _create(repository: Repository, worktree: Worktree, branch: str) -> None:
 
 def _first(repository: Repository, source: Source, message: str | None) -> CommitResult:
     text = message or f"init: {_described(source)}"
-    return commit(repository, text, allow_empty=True, config=_config(source))
+    return commit(repository, text, allow_empty=True, config=_config(source), call_hooks=False)
 
 
 def _publish(repository: Repository, path: str) -> None:

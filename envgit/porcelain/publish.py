@@ -14,13 +14,14 @@ Whoever locks the worktree next and finds a journal carries on at 3.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
 from envgit.layers.ids import ChangesId, CommitId, LayerId, OperationId
+from envgit.porcelain.hooks import Transaction
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import Operation, WorktreePoint
 from envgit.repo.refnames import INTERNAL, SYMBOLIC, BadRefName
@@ -70,8 +71,9 @@ def publish(
 ) -> OperationId:
     """Make ``publication`` true and log it. The caller holds the worktree's lock.
 
-    Raises RefMoved when another program moved a ref meanwhile (nothing changed then), and
-    Unfinished when it was decided but the disk did not let it be carried out.
+    Raises RefMoved when another program moved a ref meanwhile and UpdatesAborted when the
+    reference-transaction hook says no (nothing changed then), and Unfinished when it was decided
+    but the disk did not let it be carried out.
     """
     who = signature or repository.signature()
     git = repository.git
@@ -80,6 +82,8 @@ def publish(
         writer, _operation(repository, publication, who), who
     )
     _make_durable(repository, writer, layers=bool(publication.seals))
+    transaction = Transaction(repository, _told(repository, publication))
+    transaction.prepared()
     repository.worktree.journal.write(
         Record(
             seals=tuple(publication.seals),
@@ -110,7 +114,26 @@ def publish(
             f" {error.strerror}",
             hint="nothing is lost: the next command finishes it, once the cause is gone",
         ) from error
+    transaction.committed()
     return operation_id
+
+
+def _told(
+    repository: Repository, publication: Publication
+) -> Iterator[tuple[str | None, str | None, str]]:
+    """What the reference-transaction hook hears of: as git tells it, HEAD goes with its branch,
+    and a branch that HEAD merely changes to is not mentioned."""
+    head = publication.head
+    if head is not None:
+        if not head.new.startswith(SYMBOLIC):
+            yield None if head.old.startswith(SYMBOLIC) else head.old, head.new, "HEAD"
+        here = ""
+    else:
+        here = repository.git.head().symbolic or "" if publication.refs else ""
+    for update in publication.refs:
+        if update.name == here:
+            yield update.old, update.new, "HEAD"
+        yield update.old, update.new, update.name
 
 
 def _make_durable(repository: Repository, writer: ObjectWriter, *, layers: bool) -> None:

@@ -30,6 +30,10 @@ class NotARepository(EnvgitError):
     """No ``.envgit`` here or above."""
 
 
+class InsideHook(EnvgitError):
+    """A hook's command needs the lock that the hook's caller holds until the hook has ended."""
+
+
 class UnsafeRepository(EnvgitError):
     """The repository belongs to another user, whose settings could run commands as us."""
 
@@ -59,6 +63,8 @@ class Repository(Verbs):
         self.overrides = tuple(overrides)
         self.notify: Callable[[str], None] = notify or _silent
         self.command = tuple(command)
+        self.start = self.project
+        """Where the search for the repository began."""
         self._recovered = False
 
     @classmethod
@@ -82,6 +88,7 @@ class Repository(Verbs):
         repository = cls(
             path, environ=environment, overrides=overrides, notify=notify, command=command
         )
+        repository.start = os.path.abspath(start)
         _check_owner(repository)
         return repository
 
@@ -195,7 +202,14 @@ class Repository(Verbs):
             self.notify(f"an interrupted change cannot be finished yet: {error.strerror}")
 
     def waiting(self, holder: str) -> None:
-        """Tell for whom we wait; what locks call."""
+        """Tell for whom we wait; what locks call. Raises InsideHook when it would be for ever."""
+        caller = self.environ.get("ENVGIT_HOOK_OF")
+        if caller and f"(pid {caller})" in holder:
+            raise InsideHook(
+                f"this cannot be done in a hook of {holder}, which waits for the hook",
+                hint="reading works here; what changes the environment belongs into a pre-commit or"
+                " post-* hook",
+            )
         self.notify(f"waiting for {holder}")
 
     # -- the user's identity ----------------------------------------------------------------

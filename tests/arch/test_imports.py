@@ -37,12 +37,15 @@ FOUNDATION = {
     "repository": "the place, settings, store, worktree and git side that a command works on",
     "facade": "the verbs as methods of a repository",
     "pending": "what is half done on purpose",
+    "applying": "a change merged into HEAD beside uncommitted ones",
     "landing": "what a merge or a pick ends with",
     "merging": "two states and their ancestor made one",
     "hooks": "the user's own programs at certain moments",
     "relocate": "finds the worktree of a folder that was moved or copied",
     "identity": "who acts, and when",
     "chain": "from a commit to directories",
+    "planning": "how a command is run here",
+    "trials": "a command in many commits",
     "occupants": "who has the worktree mounted",
     "snapshot": "what is uncommitted",
     "position": "where the worktree stands",
@@ -53,6 +56,8 @@ FOUNDATION = {
     "paths": "what paths mean that a user names",
     "naming": "what names mean and what things are called",
     "ranges": "what revision arguments mean",
+    "hooks": "the user's own programs, called at certain points",
+    "messages": "how a commit comes by its message",
     "comparing": "what may be asked of a difference",
     "linehistory": "the versions of a text file",
     "lineranges": "what -L means",
@@ -61,9 +66,10 @@ FOUNDATION = {
 
 # (verb, verb) -> what the first composes of the second.
 COMPOSED = {
+    ("hookfiles", "copying"): "hooks for the inside of an environment are copied in like any file",
     ("init", "commit"): "the first commit is one like any other",
     ("run", "commit"): "run -m commits what the command changed",
-    ("check", "run"): "rollback --check runs the command in state after state",
+    ("stash", "moves"): "stash branch goes to a new branch",
 }
 
 # Fronts that import inside functions what imports them: their lazy imports make no cycle.
