@@ -36,9 +36,14 @@ class Setting(NamedTuple):
 
 KNOWN: tuple[Setting, ...] = (
     Setting("advice.detachedHead", "bool", "true", "Explain what a detached HEAD is."),
+    Setting("advice.ignoredHook", "bool", "true", "Say so when a hook is not executable."),
     Setting("advice.parkedChanges", "bool", "true", "Say how to have back what was set aside."),
     Setting("advice.statusHints", "bool", "true", "Say in ``status`` how to go on."),
     Setting("alias.<name>", "text", None, "A verb of your own; ``!command`` runs a shell."),
+    Setting("blame.blankBoundary", "bool", "false", "Show no id of a boundary in ``blame``."),
+    Setting("blame.date", "text", "iso", "How ``blame`` shows dates of lines, as its ``--date``."),
+    Setting("blame.showEmail", "bool", "false", "Show addresses in ``blame``, not names."),
+    Setting("blame.showRoot", "bool", "false", "Commits without parents are no boundary."),
     Setting("branch.<name>.merge", "text", None, "The branch of the remote that this one tracks."),
     Setting("branch.<name>.remote", "text", None, "The remote that this branch tracks one of."),
     Setting("color.<section>", "text", None, "As ``color.ui``, for one verb's output."),
@@ -46,6 +51,13 @@ KNOWN: tuple[Setting, ...] = (
     Setting("color.ui", "text", "auto", "Colour: ``auto`` (on a terminal), ``always``, ``never``."),
     Setting("core.abbrev", "text", "auto", "Digits of a short id: a number, ``auto`` or ``no``."),
     Setting("core.editor", "text", None, "The editor for messages, before VISUAL and EDITOR."),
+    Setting(
+        "core.hooksPath",
+        "path",
+        None,
+        "Where hooks are looked for instead of ``.envgit/hooks``: absolute, or from the project "
+        "folder.",
+    ),
     Setting(
         "core.maxDepth",
         "int",
@@ -74,10 +86,30 @@ KNOWN: tuple[Setting, ...] = (
     Setting("envgit.worktree", "text", None, "The worktree of this repository in the store."),
     Setting("format.pretty", "text", "medium", "The form of commits, as ``log --pretty``."),
     Setting(
+        "gc.auto",
+        "int",
+        "6700",
+        "With more loose objects than this, ``gc --auto`` has something to do; 0 switches it off.",
+    ),
+    Setting("gc.autoPackLimit", "int", "50", "With more packs than this, it has, too."),
+    Setting(
+        "gc.pruneExpire",
+        "expiry",
+        "2.weeks.ago",
+        "How old git objects that nothing leads to must be before ``gc`` deletes them.",
+    ),
+    Setting(
         "gc.reflogExpire",
         "expiry",
         "90.days.ago",
-        "How long ``undo`` reaches back: until then ``gc`` keeps what an operation left behind.",
+        "How long ``undo`` and reflogs reach back: until then ``gc`` keeps what was left behind. "
+        "``gc.<pattern>.reflogExpire`` is for the reflogs of the refs that fit.",
+    ),
+    Setting(
+        "gc.reflogExpireUnreachable",
+        "expiry",
+        "30.days.ago",
+        "The same for reflog entries that the ref's tip no longer leads to.",
     ),
     Setting(
         "gc.repositoryExpire",

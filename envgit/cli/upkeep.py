@@ -17,27 +17,68 @@ if TYPE_CHECKING:
     from envgit.porcelain.usage import DiskUsage
 
 
-@verb("gc", "gc [-n] [-q] [--expire=<age>]")
+@verb(
+    "gc", "gc [-n] [-v | -q] [--auto] [--aggressive] [--expire=<age>] [--prune=<date> | --no-prune]"
+)
 @flag("-n, --dry-run", "say what would be deleted, and delete nothing")
 @flag("-q, --quiet", "suppress progress reporting")
-@value("--expire <age>", "let undo forget what is older than this ('30 days', 'now')")
-@flag("--auto", "accepted for git's sake: gc does what is due in any case", hidden=True)
+@flag("-v, --verbose", "say beforehand what will be deleted, part by part")
+@value("--expire <age>", "let undo and reflogs forget what is older ('30 days', 'now')")
+@value("--prune[=<date>]", "delete unreachable git objects older than this", bare="2.weeks.ago")
+@flag("--no-prune", "keep unreachable git objects of any age", to="keep")
+@flag("--aggressive", "pack anew even where nothing changed since the last time")
+@flag("--auto", "do nothing unless there is much to do (gc.auto, gc.autoPackLimit)")
+@flag("--force", "accepted for git's sake: locks end with their holders", hidden=True)
 @json_flag
-def gc(app: App, dry_run: bool, quiet: bool, expire: str | None, auto: bool, as_json: bool) -> int:
+def gc(
+    app: App,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    expire: str | None,
+    prune: str | None,
+    keep: bool,
+    aggressive: bool,
+    auto: bool,
+    force: bool,
+    as_json: bool,
+) -> int:
     """Remove what nothing needs any more.
 
     Layers, parked changes and objects stay while a branch, a tag, a reflog, a worktree or an
     operation younger than gc.reflogExpire (90 days) leads to them: what "envgit undo" could still
-    need is kept. With --expire, the log is shortened to that age first.
+    need is kept. With --expire, the log is shortened to that age first. Git objects that nothing
+    leads to stay for gc.pruneExpire (2 weeks); --no-prune keeps them all. What will be freed is
+    known, and said on a terminal, before anything is deleted.
     """
-    from envgit.porcelain.maintenance import gc as collect
+    from envgit.porcelain import maintenance
 
-    result = collect(app.repository, dry_run=dry_run, expire=_age(expire))
+    if auto:
+        if not maintenance.is_due(app.repository):
+            return 0
+        if not quiet:
+            app.out.note("Auto packing the repository for optimum performance.")
+            app.out.note('See "envgit help gc" for manual housekeeping.')
+    talks = not (quiet or as_json or dry_run) and (verbose or app.out.stderr_is_terminal)
+    result = maintenance.gc(
+        app.repository,
+        dry_run=dry_run,
+        expire=_age(expire),
+        prune=maintenance.NEVER if keep else _prune(prune),
+        aggressive=aggressive,
+        announce=(lambda plan: _announce(app, plan, verbose=verbose)) if talks else None,
+    )
     if as_json:
         app.out.json(result)
     elif not quiet:
-        _print_gc(app, result)
+        _print_gc(app, result, verbose=verbose and dry_run)
     return 0
+
+
+def _prune(text: str | None) -> float | None:
+    from envgit.porcelain.maintenance import parse_expiry
+
+    return None if text is None else parse_expiry(text)
 
 
 def _age(text: str | None) -> int | None:
@@ -50,7 +91,29 @@ def _age(text: str | None) -> int | None:
     return age
 
 
-def _print_gc(app: App, result: GcResult) -> None:
+def _announce(app: App, plan: GcResult, *, verbose: bool) -> None:
+    """What is about to happen; talk, so on stderr."""
+    app.out.note(f"Will free {human(plan.predicted.total)}")
+    for line in _parts(plan) if verbose else ():
+        app.out.note(line)
+
+
+def _parts(result: GcResult) -> list[str]:
+    predicted = result.predicted
+    rows = (
+        (predicted.layers, f"layers ({result.layers})"),
+        (predicted.spans, f"spans ({result.spans})"),
+        (predicted.changes, f"parked change sets ({result.changes})"),
+        (predicted.remains, "left over in the store"),
+        (predicted.objects, "git objects"),
+        (predicted.refs, "refs and reflogs"),
+    )
+    return [
+        f"{human(size) if size >= 0 else '-' + human(-size):>12}  {name}" for size, name in rows
+    ]
+
+
+def _print_gc(app: App, result: GcResult, *, verbose: bool) -> None:
     out = app.out
     verb = "Would delete" if result.dry_run else "Deleted"
     counts = [
@@ -62,17 +125,59 @@ def _print_gc(app: App, result: GcResult) -> None:
         )
         if count
     ]
+    size = result.predicted.total if result.freed is None else result.freed
+    frees = f"{'which frees' if result.dry_run else 'freed'} {human(max(0, size))}"
     if counts:
-        freed = "which frees" if result.dry_run else "freed"
-        out.line(f"{verb} {', '.join(counts)}; {freed} {human(result.frees.disk)}")
+        out.line(f"{verb} {', '.join(counts)}; {frees}")
+    elif size > 0:
+        out.line(f"{'Would tidy up' if result.dry_run else 'Tidied up'}; {frees}")
     else:
         out.line("Nothing to delete")
+    for line in _parts(result) if verbose else ():
+        out.line(line)
     if result.expired:
         verb = "Would forget" if result.dry_run else "Forgot"
         plural = "" if result.expired == 1 else "s"
         out.line(f"{verb} {result.expired} operation{plural} older than the expiry")
     for path in result.kept_for:
         out.warning(f"layers are kept for a repository that is no longer at {path}")
+
+
+@verb("count-objects", "count-objects [-v] [-H]")
+@flag("-v, --verbose", "be verbose")
+@flag("-H, --human-readable", "print sizes in human readable format")
+@json_flag
+def count_objects(app: App, verbose: bool, human_readable: bool, as_json: bool) -> int:
+    """Count git objects and what they occupy.
+
+    What git count-objects says of the repository. Layers, where the contents of files are, are
+    counted by "envgit du".
+    """
+    from envgit.porcelain.usage import count_objects as count
+
+    found = count(app.repository)
+
+    def shown(size: int) -> str:
+        return human(size) if human_readable else str(size // 1024)
+
+    if as_json:
+        app.out.json(found)
+    elif verbose:
+        for name, number in (
+            ("count", str(found.count)),
+            ("size", shown(found.size)),
+            ("in-pack", str(found.in_pack)),
+            ("packs", str(found.packs)),
+            ("size-pack", shown(found.size_pack)),
+            ("prune-packable", str(found.prune_packable)),
+            ("garbage", str(found.garbage)),
+            ("size-garbage", shown(found.size_garbage)),
+        ):
+            app.out.line(f"{name}: {number}")
+    else:
+        size = human(found.size) if human_readable else f"{found.size // 1024} kilobytes"
+        app.out.line(f"{found.count} objects, {size}")
+    return 0
 
 
 @verb("du", "du [-b] [<commit>]")

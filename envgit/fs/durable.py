@@ -75,8 +75,18 @@ def sync_filesystem(path: str | bytes) -> None:
         syscalls.syncfs(fd)
 
 
-def remove_tree(path: str | bytes) -> None:
+def blocks(path: str | bytes) -> int:
+    """The bytes that one file or directory takes on disk, 0 if it is not there."""
+    try:
+        return os.lstat(path).st_blocks * 512
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def remove_tree(path: str | bytes) -> int:
     """Remove a directory with all that is in it, or a single file; nothing there is fine.
+
+    Returns the bytes on disk that this gave back: those of files whose last name it was.
 
     No symlink is followed, other filesystems mounted within are not entered (`OSError` EBUSY or
     EXDEV instead), and depth and path length do not matter.
@@ -84,18 +94,21 @@ def remove_tree(path: str | bytes) -> None:
     try:
         root = os.open(path, _DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return
+        return 0
     except (NotADirectoryError, OSError) as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         with suppress(FileNotFoundError):
+            st = os.lstat(path)
             os.unlink(path)
-        return
+            return st.st_blocks * 512 if st.st_nlink == 1 else 0
+        return 0
     try:
-        _empty(root, os.fstat(root).st_dev)
+        freed = _empty(root, os.fstat(root).st_dev)
     finally:
         os.close(root)
     os.rmdir(path)
+    return freed
 
 
 # A directory this many levels down is moved up beside its ancestors and emptied from there, so that
@@ -103,17 +116,18 @@ def remove_tree(path: str | bytes) -> None:
 _LEVELS = 200
 
 
-def _empty(root: int, device: int) -> None:
-    """Remove everything in the directory ``root`` is open on."""
+def _empty(root: int, device: int) -> int:
+    """Remove everything in the directory ``root`` is open on; the bytes of all that and its own."""
     moved = 0
+    directories, freed = _sweep(root)
     # A level: its descriptor, the directories still in it, its own name in the level above.
-    stack: list[tuple[int, list[str], str]] = [(root, _sweep(root), "")]
+    stack: list[tuple[int, list[str], str]] = [(root, directories, "")]
     try:
         while True:
             fd, directories, name = stack[-1]
             if not directories:
                 if fd == root:
-                    return
+                    return freed
                 stack.pop()
                 os.close(fd)
                 os.rmdir(name, dir_fd=stack[-1][0])
@@ -129,7 +143,9 @@ def _empty(root: int, device: int) -> None:
             stack.append((below, [], child))
             if os.fstat(below).st_dev != device:
                 raise OSError(errno.EXDEV, "another filesystem is mounted here", child)
-            stack[-1][1].extend(_sweep(below))
+            found, size = _sweep(below)
+            stack[-1][1].extend(found)
+            freed += size
     finally:
         for fd, _, _ in stack[1:]:
             os.close(fd)
@@ -144,13 +160,18 @@ def _enter(parent: int, name: str) -> int:
         return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
 
 
-def _sweep(fd: int) -> list[str]:
-    """Unlink what is no directory and return the names of the directories."""
+def _sweep(fd: int) -> tuple[list[str], int]:
+    """Unlink what is no directory; the names of the directories, and the bytes given back, those of
+    the directory itself included."""
     with os.scandir(fd) as scan:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in scan]
-    if found and os.fstat(fd).st_mode & 0o300 != 0o300:
+    status = os.fstat(fd)
+    freed = status.st_blocks
+    if found and status.st_mode & 0o300 != 0o300:
         os.fchmod(fd, 0o700)
     for name, is_directory in found:
         if not is_directory:
+            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
             os.unlink(name, dir_fd=fd)
-    return [name for name, is_directory in found if is_directory]
+            freed += st.st_blocks if st.st_nlink == 1 else 0
+    return [name for name, is_directory in found if is_directory], freed * 512

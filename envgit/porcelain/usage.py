@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from envgit.layers.ids import CommitId, LayerId
 from envgit.porcelain.repository import Repository
 from envgit.repo.revisions import tips
 from envgit.store.usage import Meter, Usage
+
+if TYPE_CHECKING:
+    from envgit.repo.maintenance import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,13 @@ def usage(repository: Repository, revision: str = "HEAD") -> DiskUsage:
         layers.append(LayerUsage(commit, found.layer, found.subject, cost, alone))
         commit = found.parents[0] if found.parents else None
     return _whole(repository, layers)
+
+
+def count_objects(repository: Repository) -> Counts:
+    """What the git side holds, as ``git count-objects -v`` counts; sizes in bytes."""
+    from envgit.repo.maintenance import count
+
+    return count(repository.git)
 
 
 def _whole(repository: Repository, layers: list[LayerUsage]) -> DiskUsage:

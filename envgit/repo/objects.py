@@ -101,13 +101,16 @@ class ObjectWriter:
 
     def read(self, oid: str) -> tuple[str, bytes]:
         """(kind, data) of an object held here or in the repository; raises ObjectMissing."""
+        held = self.held(oid)
+        return held if held is not None else self._reader.read(oid)
+
+    def held(self, oid: str) -> tuple[str, bytes] | None:
+        """(kind, data) of an object that is held here, else None."""
         binary = bytes.fromhex(oid)
-        held = self._held.get(binary)
-        if held is None and self._spill is not None and binary in self._spilled:
-            held = self._spill.read_back(self._spilled[binary])
-        if held is None:
-            return self._reader.read(oid)
-        return KINDS[held[0]].decode(), held[1]
+        found = self._held.get(binary)
+        if found is None and self._spill is not None and binary in self._spilled:
+            found = self._spill.read_back(self._spilled[binary])
+        return (KINDS[found[0]].decode(), found[1]) if found is not None else None
 
     def _add(self, kind: int, data: bytes) -> bytes:
         binary = object_id(kind, data)

@@ -47,15 +47,16 @@ class PackWriter:
     """A pack that is being written into ``directory`` (``objects/pack``).
 
     Objects are appended once each, in any order; publish() makes them visible. Used as a context
-    manager: what was not published is removed. ``many`` says that speed counts more than size.
+    manager: what was not published is removed. ``many`` says that speed counts more than size;
+    one that is not to be ``written`` only finds out how large the pack would be.
     """
 
-    def __init__(self, directory: str, *, many: bool = False) -> None:
+    def __init__(self, directory: str, *, many: bool = False, written: bool = True) -> None:
         self._directory = directory
         self._many = many
         self._entries: list[tuple[bytes, int, int]] = []
-        self._path = _temporary_name(directory, "tmp_pack_")
-        self._file = _create(self._path)
+        self._path = _temporary_name(directory, "tmp_pack_") if written else os.devnull
+        self._file = _create(self._path, new=written)
         self._file.write(_pack_header(0))
         self._offset = _HEADER
 
@@ -64,8 +65,17 @@ class PackWriter:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
+        if self._path != os.devnull:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+    def sizes(self) -> tuple[int, int]:
+        """How many bytes the pack and its index will have; nothing for an empty one."""
+        count = len(self._entries)
+        if not count:
+            return 0, 0
+        large = sum(1 for entry in self._entries if entry[2] >= 0x80000000)
+        return self._offset + _TRAILER, 8 + 1024 + count * 28 + large * 8 + 40
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -135,6 +145,7 @@ class PackWriter:
         """
         if not self._entries:
             return None
+        assert self._path != os.devnull, "this pack was only measured"
         self._file.flush()
         self._file.seek(0)
         self._file.write(_pack_header(len(self._entries)))
@@ -256,7 +267,9 @@ def _temporary_name(directory: str, prefix: str) -> str:
     return os.path.join(directory, prefix + os.urandom(8).hex())
 
 
-def _create(path: str) -> BinaryIO:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    return open(fd, "w+b", buffering=_BUFFER)
+def _create(path: str, *, new: bool = True) -> BinaryIO:
+    flags = os.O_RDWR | os.O_CLOEXEC
+    if new:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        flags |= os.O_CREAT | os.O_EXCL
+    return open(os.open(path, flags, 0o600), "w+b", buffering=_BUFFER)

@@ -103,21 +103,6 @@ def rewrite(repository: str, name: str, entries: Iterable[ReflogEntry]) -> None:
     durable.write_file(path(repository, name), data)
 
 
-def expire(repository: str, before: int) -> int:
-    """Drop the entries older than ``before`` from every log; returns how many.
-
-    The last entry of a branch's log stays, as ``@{0}`` needs it.
-    """
-    dropped = 0
-    for name in names(repository):
-        entries = read(repository, name)
-        kept = [entry for entry in entries[1:] if entry.who.time >= before]
-        if len(kept) + 1 < len(entries):
-            dropped += len(entries) - len(kept) - 1
-            rewrite(repository, name, [entries[0], *kept])
-    return dropped
-
-
 def names(repository: str) -> list[str]:
     """The refs that have a log, HEAD first."""
     root = os.path.join(repository, "logs")

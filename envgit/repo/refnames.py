@@ -16,6 +16,8 @@ PER_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """Each worktree has these for itself (gitrepository-layout(5), ``refs``)."""
 PRIVATE = (INTERNAL, "refs/worktree/envgit/")
 """All of those: the second are one worktree's alone (git-worktree(1), "Refs")."""
+STASH = "refs/stash"
+"""The newest entry of the stash, as in git; envgit/repo/stash.py has the others."""
 SYMBOLIC = "ref: "
 """What a ref that leads to another one, such as HEAD, begins with."""
 

@@ -26,7 +26,7 @@ from envgit.fs import crashpoint, durable
 from envgit.layers.ids import CommitId
 from envgit.repo import reflog
 from envgit.repo.reflog import ZERO, ReflogEntry
-from envgit.repo.refnames import HEADS, REMOTES, SYMBOLIC, BadRefName, is_storable
+from envgit.repo.refnames import HEADS, PER_WORKTREE, REMOTES, SYMBOLIC, BadRefName, is_storable
 from envgit.repo.signature import Signature
 
 _OID = re.compile(r"\A[0-9a-f]{40}\Z")
@@ -306,7 +306,7 @@ class Refs:
         with self._exclusively(), self._locked("packed-refs"):
             loose = [
                 (name, value)
-                for name in self._loose("refs/")
+                for name in self._packable()
                 if (value := self.raw(name)) is not None and not value.startswith(SYMBOLIC)
             ]
             packed = self._packed_refs() | dict(loose)
@@ -318,12 +318,35 @@ class Refs:
                         os.unlink(os.path.join(self._path, name))
         return len(packed)
 
+    def _packable(self) -> Iterator[str]:
+        """The loose refs but those of one worktree, which its others would see as theirs."""
+        return (name for name in self._loose("refs/") if not name.startswith(PER_WORKTREE))
+
+    def packing_frees(self) -> int:
+        """Bytes on disk that pack() would give back (less than 0: take)."""
+        path = os.path.join(self._path, "packed-refs")
+        loose = {
+            name: value
+            for name in self._packable()
+            if (value := self.raw(name)) is not None and not value.startswith(SYMBOLIC)
+        }
+        freed = sum(durable.blocks(os.path.join(self._path, name)) for name in loose)
+        packed = _encode_packed(self._packed_refs() | loose)
+        block = os.statvfs(self._path).f_frsize
+        freed += durable.blocks(path) - -(-len(packed) // block) * block
+        top = os.path.join(self._path, "refs")
+        gone = {os.path.join(self._path, name) for name in loose}
+        for folder, folders, files in os.walk(top, topdown=False):
+            inside = {os.path.join(folder, name) for name in (*folders, *files)}
+            if inside <= gone and os.path.dirname(folder) not in (top, self._path):
+                if not inside:
+                    continue  # empty before: nobody comes by
+                gone.add(folder)
+                freed += durable.blocks(folder)
+        return freed
+
     def _write_packed(self, refs: dict[str, str]) -> None:
-        # Without the "peeled" trait: git then looks tags up, which costs little here.
-        text = "# pack-refs with: sorted \n" + "".join(
-            f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode)
-        )
-        durable.write_file(os.path.join(self._path, "packed-refs"), os.fsencode(text))
+        durable.write_file(os.path.join(self._path, "packed-refs"), _encode_packed(refs))
 
     # -- locks ----------------------------------------------------------------------------------
 
@@ -401,6 +424,14 @@ def _moved(name: str, expected: str | None, found: str | None) -> RefMoved:
         f"{expected or 'nothing'}",
         hint="another program moved it; look at it and try again",
     )
+
+
+def _encode_packed(refs: dict[str, str]) -> bytes:
+    # Without the "peeled" trait: git then looks tags up, which costs little here.
+    text = "# pack-refs with: sorted \n" + "".join(
+        f"{refs[name]} {name}\n" for name in sorted(refs, key=os.fsencode)
+    )
+    return os.fsencode(text)
 
 
 def _parse_packed(data: bytes) -> dict[str, str]:

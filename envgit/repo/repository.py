@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from envgit.repo.commits import (
 )
 from envgit.repo.metadata import FILE_NAME, Metadata
 from envgit.repo.reflog import ReflogEntry
-from envgit.repo.refnames import HEADS, SYMBOLIC
+from envgit.repo.refnames import HEADS, STASH, SYMBOLIC
 from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
 from envgit.repo.traversal import Point
@@ -55,6 +56,7 @@ class GitRepository:
         self._refs = Refs(self.path)
         self._commits: dict[str, Commit] = {}
         self._points: dict[str, Point] = {}
+        self._seen: ObjectWriter | None = None
 
     @classmethod
     def open(cls, path: str) -> GitRepository:
@@ -95,6 +97,8 @@ class GitRepository:
         try:
             number, data = self._odb.read(oid)
         except KeyError:
+            if self._seen is not None and (held := self._seen.held(oid)) is not None:
+                return held
             raise ObjectMissing(
                 f"object {oid} is missing from {self.path}",
                 hint="envgit fsck says what else is",
@@ -105,7 +109,16 @@ class GitRepository:
 
     def exists(self, oid: str) -> bool:
         """Whether an object of that full id is there."""
-        return oid in self._odb
+        return oid in self._odb or (self._seen is not None and self._seen.held(oid) is not None)
+
+    @contextmanager
+    def seeing(self, writer: ObjectWriter) -> Iterator[None]:
+        """In the block, what ``writer`` holds can be read as if it were in the repository."""
+        self._seen = writer
+        try:
+            yield
+        finally:
+            self._seen = None
 
     def writer(self) -> ObjectWriter:
         """A new collector of objects for this repository."""
@@ -227,13 +240,17 @@ class GitRepository:
         """Move loose refs into ``packed-refs``; returns how many it then holds."""
         return self._refs.pack()
 
+    def packing_frees(self) -> int:
+        """Bytes on disk that pack_refs() would give back."""
+        return self._refs.packing_frees()
+
     def reflog(self, name: str = "HEAD") -> list[ReflogEntry]:
         """The entries of a ref's log, newest first; ``name`` is a full name."""
-        return reflog.read(self.path, name)
+        if name == STASH:
+            from envgit.repo import stash
 
-    def expire_reflogs(self, before: int) -> int:
-        """Drop reflog entries older than ``before`` (seconds since the epoch); how many went."""
-        return reflog.expire(self.path, before)
+            return stash.as_reflog(self)
+        return reflog.read(self.path, name)
 
     # -- history --------------------------------------------------------------------------------
 

@@ -301,16 +301,16 @@ class Store:
         crashpoint.reach("store:trashed")
 
     def empty_trash(self) -> int:
-        """Delete what is in ``trash/``; returns how many things that were. No lock is needed."""
+        """Delete what is in ``trash/``; returns the bytes on disk given back. Needs no lock."""
         folder = os.path.join(self.path, "trash")
-        names = self.names("trash")
-        for name in names:
+        freed = 0
+        for name in self.names("trash"):
             path = os.path.join(folder, name)
             # Not found: somebody else empties it too.
             with suppress(FileNotFoundError), explained("empty the trash", path, or_missing=True):
-                durable.remove_tree(path)
+                freed += durable.remove_tree(path)
             crashpoint.reach("store:emptied")
-        return len(names)
+        return freed
 
     def names(self, kind: str) -> list[str]:
         """What is in a folder of the store (``layers``, ``worktrees/<id>``, ...), sorted."""

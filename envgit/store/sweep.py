@@ -16,7 +16,7 @@ from envgit.fs import crashpoint
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
 from envgit.store.failures import StoreError
 from envgit.store.locks import Held
-from envgit.store.usage import Usage, exclusive
+from envgit.store.usage import Usage, exclusive_each
 from envgit.store.worktree import Worktree
 
 if TYPE_CHECKING:
@@ -47,16 +47,22 @@ class Sweep(NamedTuple):
     remains: tuple[str, ...]
     """What crashes left: everything in ``tmp/`` and ``trash/``, half-written files."""
     frees: Usage
+    parts: dict[str, Usage]
+    """``frees`` by kind: spans, layers, changes, worktrees, remains."""
 
     def paths(self) -> tuple[str, ...]:
         """All of it, relative to the store."""
-        return (
-            *(f"spans/{name}" for name in self.spans),
-            *(f"layers/{name}" for name in self.layers),
-            *(f"changes/{name}" for name in self.changes),
-            *(f"worktrees/{name}" for name in self.worktrees),
-            *self.remains,
-        )
+        return tuple(path for group in self.groups().values() for path in group)
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The same by kind, in the order in which it goes."""
+        return {
+            "spans": tuple(f"spans/{name}" for name in self.spans),
+            "layers": tuple(f"layers/{name}" for name in self.layers),
+            "changes": tuple(f"changes/{name}" for name in self.changes),
+            "worktrees": tuple(f"worktrees/{name}" for name in self.worktrees),
+            "remains": self.remains,
+        }
 
 
 def in_use(store: Store, *, given_up: Collection[WorktreeId] = ()) -> InUse:
@@ -121,14 +127,20 @@ def plan(
         if name not in used.changes and (name not in changes or not store.changes_exist(name))
     )
     gone_worktrees = tuple(name for name in dropped if name not in used.worktrees)
-    sweep = Sweep(
-        gone_layers, gone_spans, gone_changes, gone_worktrees, tuple(_remains(store)), Usage()
+    remains = tuple(_remains(store, but={*gone_changes, *gone_worktrees}))
+    sweep = Sweep(gone_layers, gone_spans, gone_changes, gone_worktrees, remains, Usage(), {})
+    groups = sweep.groups()
+    sizes = exclusive_each(
+        [os.path.join(store.path, path) for path in group] for group in groups.values()
     )
-    return sweep._replace(frees=exclusive(os.path.join(store.path, path) for path in sweep.paths()))
+    total = Usage()
+    for each in sizes:
+        total = total.plus(each)
+    return sweep._replace(frees=total, parts=dict(zip(groups, sizes, strict=True)))
 
 
-def execute(store: Store, sweep: Sweep, lock: Held) -> None:
-    """Delete what was planned under ``lock``, the store's exclusive lock.
+def execute(store: Store, sweep: Sweep, lock: Held) -> int:
+    """Delete what was planned under ``lock``, the store's exclusive lock; the bytes given back.
 
     Each thing leaves its place by one rename before anything in it is deleted, and spans go before
     the layers they were made of; a crash leaves the rest for the next time. Raises StoreError.
@@ -139,16 +151,16 @@ def execute(store: Store, sweep: Sweep, lock: Held) -> None:
         if not path.startswith("trash/"):
             store.trash(os.path.join(store.path, path))
             crashpoint.reach("sweep:trashed")
-    store.empty_trash()
+    return store.empty_trash()
 
 
-def _remains(store: Store) -> Iterator[str]:
+def _remains(store: Store, but: Collection[str]) -> Iterator[str]:
     for folder in ("tmp", "trash"):
         yield from (f"{folder}/{name}" for name in store.names(folder))
     # Files that were being written (fs/durable.py, hashes.py) when their writer died.
     for folder in (
         "repositories",
-        *(f"worktrees/{name}" for name in store.all_worktrees()),
-        *(f"changes/{name}" for name in store.all_changes()),
+        *(f"worktrees/{name}" for name in store.all_worktrees() if name not in but),
+        *(f"changes/{name}" for name in store.all_changes() if name not in but),
     ):
         yield from (f"{folder}/{name}" for name in store.names(folder) if name.endswith(".new"))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -74,22 +75,39 @@ class Meter:
 
 def exclusive(roots: Iterable[str]) -> Usage:
     """What deleting all of ``roots`` would free: inodes that have no other name outside them."""
-    total = Usage()
+    return exclusive_each([roots])[0]
+
+
+def exclusive_each(groups: Iterable[Iterable[str]]) -> list[Usage]:
+    """What deleting the groups of roots, one after the other, would free each time.
+
+    An inode with names in several groups is freed with the last of them.
+    """
     links: dict[tuple[int, int], list[int]] = {}
-    for root in roots:
-        total = total.plus(_unshared(root, links))
-    for wanted, found, disk, content in links.values():
-        if found == wanted:
+    found = []
+    for roots in groups:
+        total = Usage()
+        for root in roots:
+            total = total.plus(_unshared(root, links))
+        for key in [key for key, (wanted, seen, _, _) in links.items() if seen == wanted]:
+            _, _, disk, content = links.pop(key)
             total = total.plus(Usage(disk, content, 1, 0))
-    return total
+        found.append(total)
+    return found
 
 
 def _unshared(root: str, links: dict[tuple[int, int], list[int]]) -> Usage:
     """The inodes of one name; those of several are noted in ``links``: [names, found, ...]."""
     disk = content = files = directories = 0
-    pending = [root] if os.path.isdir(root) and not os.path.islink(root) else []
-    for top in pending:
-        disk, directories = os.lstat(top).st_blocks * 512, 1
+    pending: list[str] = []
+    try:
+        st = os.lstat(root)
+    except FileNotFoundError:
+        return Usage()
+    if stat.S_ISDIR(st.st_mode):
+        pending, disk, directories = [root], st.st_blocks * 512, 1
+    elif st.st_nlink == 1:
+        return Usage(st.st_blocks * 512, st.st_size if stat.S_ISREG(st.st_mode) else 0, 1, 0)
     while pending:
         for entry in _entries(pending.pop()):
             try:
