@@ -288,21 +288,33 @@ def reflog(
         )
     if words[:1] == ["show"]:
         words = words[1:]
-    app.page()
     if options["pretty"] is None and options["format"] is None:
         options["oneline"] = True
+    write_reflog(app, words, list(paths or ()), options, as_json=as_json)
+    return 0
+
+
+def write_reflog(
+    app: App,
+    refs: Sequence[str],
+    paths: Sequence[str],
+    options: dict[str, Any],
+    *,
+    as_json: bool = False,
+) -> None:
+    """Write the reflogs of ``refs``, as the keywords of ``log_options`` say."""
+    app.page()
     tips_from(options)
     query = query_from(options)
     options.pop("walk_reflogs")
     options.pop("full_diff")
-    entries = _reflogs(app, words, list(paths or ()), query)
+    entries = _reflogs(app, refs, paths, query)
     if as_json:
-        _write_json(app, entries, list(paths or ()), options)
-        return 0
+        _write_json(app, entries, paths, options)
+        return
     merges = merges_from(options)
     style = style_from(app, options)
     style = replace(style, abbreviate=True)
-    view = LogView(app, style, Differences(app, style, merges, list(paths or ())))
+    view = LogView(app, style, Differences(app, style, merges, paths))
     for entry in entries:
         view.show(entry)
-    return 0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.moves import MoveResult
     from envgit.porcelain.occupants import HostMount
     from envgit.porcelain.run import RunResult
+    from envgit.porcelain.stash import Applied, Stashed
     from envgit.porcelain.status import Status
     from envgit.porcelain.undo import UndoResult
     from envgit.porcelain.usage import DiskUsage
@@ -125,6 +126,30 @@ class Verbs:
         from envgit.porcelain.branches import delete_tags
 
         return delete_tags(self, names)
+
+    def stash(self: Any, message: str | None = None, **options: Any) -> Stashed | None:
+        """Put the uncommitted changes away; see :func:`envgit.porcelain.stash.push`."""
+        from envgit.porcelain.stash import push
+
+        return push(self, message, **options)
+
+    def stash_list(self: Any) -> list[Stashed]:
+        """The entries of the stash, newest first."""
+        from envgit.porcelain.stash import entries
+
+        return entries(self)
+
+    def stash_apply(self: Any, entry: str | None = None, *, pop: bool = False) -> Applied:
+        """Bring an entry's changes back; see :func:`envgit.porcelain.stash.apply`."""
+        from envgit.porcelain.stash import apply
+
+        return apply(self, entry, pop=pop)
+
+    def stash_drop(self: Any, entry: str | None = None) -> Stashed:
+        """Take an entry off the list; see :func:`envgit.porcelain.stash.drop`."""
+        from envgit.porcelain.stash import drop
+
+        return drop(self, entry)
 
     def undo(self: Any, count: int = 1) -> UndoResult:
         """Take the last operations back; see :func:`envgit.porcelain.undo.undo`."""
