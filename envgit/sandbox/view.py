@@ -64,7 +64,7 @@ def mount_at(root: Root, target: str, *, read_only: bool) -> None:
         raise SandboxError(f"{target} is not a directory")
 
     def attach() -> bytes:
-        with _scratch_directory() as empty:
+        with scratch_directory() as empty:
             mount = open_root(root, empty, nosuid=True)
             try:
                 if read_only:
@@ -107,14 +107,14 @@ def call_inside(root: Root, function: Callable[[Inside], bytes]) -> bytes:
             syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
         except OSError as error:
             raise explain(error, "making a mount namespace") from error
-        with _scratch_directory() as empty:
+        with scratch_directory() as empty:
             mount = open_root(root, empty)
         return function(Inside(mount))
 
     return _in_child(call)
 
 
-class _scratch_directory:
+class scratch_directory:
     """The path of an empty directory for ``open_root``: on a tmpfs nobody else can see."""
 
     def __enter__(self) -> str:
