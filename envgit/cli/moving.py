@@ -85,15 +85,22 @@ def switch(
     if target is not None and given:
         _check_start(app, target, f"invalid reference: {target}")
     with changed.listing_overwritten(app):
-        result = app.repository.switch(
+        app.repository.switch(
             target,
             create=create,
             force_create=force_create,
             orphan=orphan,
             detach=detach,
             discard_changes=force or discard_changes,
+            report=lambda result: report(
+                app,
+                result,
+                quiet=quiet,
+                target=target,
+                explicit=True,
+                reset=force_create is not None,
+            ),
         )
-    report(app, result, quiet=quiet, target=target, explicit=True, reset=force_create is not None)
     return 0
 
 
@@ -146,8 +153,10 @@ def checkout(
     if revision is not None and creates:
         said = f"'{revision}' is not a commit and a branch '{creates}' cannot be created from it"
         _check_start(app, revision, said)
+    explicit = detach or revision is None
+    reset = force_create is not None
     with changed.listing_overwritten(app):
-        result = app.repository.switch(
+        app.repository.switch(
             revision if revision is not None or creates or detach else "HEAD",
             create=create,
             force_create=force_create,
@@ -156,10 +165,10 @@ def checkout(
             discard_changes=force,
             guess_detach=True,
             verb="checkout",
+            report=lambda result: report(
+                app, result, quiet=quiet, target=revision, explicit=explicit, reset=reset
+            ),
         )
-    explicit = detach or revision is None
-    reset = force_create is not None
-    report(app, result, quiet=quiet, target=revision, explicit=explicit, reset=reset)
     return 0
 
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused
@@ -44,6 +45,15 @@ class HookRefused(Refused):
 
     def __init__(self, hook: str, status: int, *, hint: str | None = None) -> None:
         super().__init__(f"the '{hook}' hook said no (exit status {status})", hint=hint)
+        self.hook = hook
+        self.status = status
+
+
+class HookFailed(Refused):
+    """A hook that cannot stop anything any more exited with another status than 0."""
+
+    def __init__(self, hook: str, status: int) -> None:
+        super().__init__(f"all is done, but the '{hook}' hook failed (exit status {status})")
         self.hook = hook
         self.status = status
 
@@ -120,13 +130,34 @@ def require(
         raise HookRefused(name, status, hint=hint)
 
 
-def post_checkout(repository: Repository, old: str | None, new: str | None, *, branch: bool) -> int:
-    """Call ``post-checkout`` after HEAD (``branch``) or paths were checked out; its status.
-
-    git makes the command's exit status 1 when it is not 0.
-    """
+def post_checkout(
+    repository: Repository, old: str | None, new: str | None, *, branch: bool
+) -> None:
+    """Call ``post-checkout`` after HEAD (``branch``) or paths were checked out. Raises HookFailed
+    unless it exits with 0: git, too, makes the command's exit status 1 then."""
     flag = "1" if branch else "0"
-    return run_hook(repository, "post-checkout", old or NOBODY, new or NOBODY, flag) or 0
+    status = run_hook(repository, "post-checkout", old or NOBODY, new or NOBODY, flag)
+    if status:
+        raise HookFailed("post-checkout", status)
+
+
+@contextmanager
+def following(repository: Repository) -> Iterator[None]:
+    """Call ``post-checkout`` at the end if HEAD or the worktree is elsewhere then. The caller
+    takes the worktree's lock inside."""
+    if find(repository, "post-checkout") is None:
+        yield
+        return
+    old, shown = repository.git.head(), _shows(repository)
+    yield
+    new = repository.git.head()
+    if (old.value, old.commit, shown) != (new.value, new.commit, _shows(repository)):
+        post_checkout(repository, old.commit, new.commit, branch=True)
+
+
+def _shows(repository: Repository) -> tuple[object, object]:
+    state = repository.worktree.state()
+    return state.base, state.changes
 
 
 def post_rewrite(

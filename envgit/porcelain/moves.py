@@ -8,14 +8,14 @@ lies; the operation log remembers it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
-from envgit.porcelain import chain, layering, pending, position, snapshot
+from envgit.porcelain import chain, hooks, layering, pending, position, snapshot
 from envgit.porcelain.carry import Arrival, arrive, at
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point
@@ -66,51 +66,87 @@ def switch(
     discard_changes: bool = False,
     guess_detach: bool = False,
     verb: str = "switch",
+    report: Callable[[MoveResult], None] | None = None,
 ) -> MoveResult:
     """Go to branch ``target``, or make branch ``create`` there (default: at HEAD) and go to it.
 
     ``detach`` goes to any commit without a branch; ``guess_detach`` does so when ``target`` is no
     branch (as ``checkout``). Uncommitted changes are carried along when the target does not touch
     what they touch, parked with ``discard_changes``, and refuse the move otherwise.
-    Raises InvalidReference, WouldOverwrite, WorktreeBusy.
+    ``report`` gets the result before the post-checkout hook is called.
+    Raises InvalidReference, WouldOverwrite, WorktreeBusy, HookFailed.
     """
     with repository.locked(verb):
-        git = repository.git
-        head = git.head()
-        name = create or force_create or orphan
-        if name is not None:
-            check_branch(name)
-            existing = git.ref(HEADS + name)
-            if existing is not None and not force_create:
-                raise EnvgitError(f"a branch named '{name}' already exists")
         if orphan is not None:
-            return _to_orphan(repository, head, orphan, verb)
-        symbolic, commit = _destination(
-            repository, head, target, name, detach=detach, guess_detach=guess_detach
-        )
-        if not discard_changes and (verb == "switch" or commit != head.commit):
-            pending.check_may_leave(repository, verb)
-        refs = []
-        if name is not None and commit is not None and git.ref(HEADS + name) != commit:
-            start = target or "HEAD"
-            how = f"branch: Created from {start}"
-            if existing is not None:
-                how = f"branch: Reset to {start}"
-            refs.append(RefUpdate(HEADS + name, existing, commit, how))
-        reason = _reason(head, symbolic, commit, target)
-        return _move(
-            repository,
-            head,
-            symbolic,
-            commit,
-            refs=refs,
-            verb=verb,
-            reason=reason,
-            head_update=_head_update(head, symbolic, commit, reason),
-            keep=not discard_changes,
-            created=name is not None and existing is None,
-            was_reset=name is not None and existing is not None,
-        )
+            result = _to_orphan(repository, orphan, verb)
+        else:
+            result = _switch(
+                repository,
+                target,
+                create or force_create,
+                force=force_create is not None,
+                detach=detach,
+                discard_changes=discard_changes,
+                guess_detach=guess_detach,
+                verb=verb,
+            )
+    if report is not None:
+        report(result)
+    new = result.old_commit if orphan is not None else result.commit
+    hooks.post_checkout(repository, result.old_commit, new, branch=True)
+    return result
+
+
+def _switch(
+    repository: Repository,
+    target: str | None,
+    name: str | None,
+    *,
+    force: bool,
+    detach: bool,
+    discard_changes: bool,
+    guess_detach: bool,
+    verb: str,
+) -> MoveResult:
+    """``switch`` to what exists, or to the new branch ``name``, with the lock held."""
+    git = repository.git
+    head = git.head()
+    existing = _check_new(repository, name, force=force) if name is not None else None
+    symbolic, commit = _destination(
+        repository, head, target, name, detach=detach, guess_detach=guess_detach
+    )
+    if not discard_changes and (verb == "switch" or commit != head.commit):
+        pending.check_may_leave(repository, verb)
+    refs = []
+    if name is not None and commit is not None and git.ref(HEADS + name) != commit:
+        start = target or "HEAD"
+        how = f"branch: Created from {start}"
+        if existing is not None:
+            how = f"branch: Reset to {start}"
+        refs.append(RefUpdate(HEADS + name, existing, commit, how))
+    reason = _reason(head, symbolic, commit, target)
+    return _move(
+        repository,
+        head,
+        symbolic,
+        commit,
+        refs=refs,
+        verb=verb,
+        reason=reason,
+        head_update=_head_update(head, symbolic, commit, reason),
+        keep=not discard_changes,
+        created=name is not None and existing is None,
+        was_reset=name is not None and existing is not None,
+    )
+
+
+def _check_new(repository: Repository, name: str, *, force: bool) -> str | None:
+    """What a branch that is to be made is at now: None, or with ``force`` what is replaced."""
+    check_branch(name)
+    existing = repository.git.ref(HEADS + name)
+    if existing is not None and not force:
+        raise EnvgitError(f"a branch named '{name}' already exists")
+    return existing
 
 
 def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed") -> MoveResult:
@@ -173,44 +209,68 @@ def rollback(
     or without any go to the commit before.
 
     ``keep_history`` makes a new commit whose state is that of the target instead of moving the
-    branch back. What is left is parked and logged, so that ``undo`` reverses it.
+    branch back. What is left is parked and logged, so that ``undo`` reverses it. Raises
+    HookRefused when the pre-rollback hook says no, WorktreeBusy.
     """
     if revision is not None and count is not None:
         raise UsageError("give a revision or -n, not both")
+    if hooks.find(repository, "pre-rollback") is not None:
+        _, commit = _rollback_target(repository, revision, count)
+        old = repository.git.head().commit or hooks.NOBODY
+        hooks.require(repository, "pre-rollback", old, commit)
     with repository.locked("rollback"):
-        git = repository.git
-        head = git.head()
-        if head.commit is None:
-            raise Refused("there is nothing to roll back to: no commit yet")
-        if revision is None and count is None:
-            current = snapshot.describe(repository)
-            revision = "HEAD" if current.changes else "HEAD~1"
-        elif count is not None:
-            revision = f"HEAD~{count}"
-        assert revision is not None  # one of the branches above set it
-        try:
-            commit = git.resolve(revision)
-        except EnvgitError as error:
-            if revision.startswith("HEAD~"):
-                raise Refused(f"the history does not go back that far: {revision}") from error
-            raise
-        reason = f"rollback: moving to {revision}"
-        if keep_history:
-            return _rollback_forward(repository, head, commit, revision, message)
-        refs, head_update = moving_head(head, commit, reason)
-        refs += pending.orig_head(repository, head.commit)
-        return _move(
-            repository,
-            head,
-            head.symbolic,
-            commit,
-            refs=refs,
-            head_update=head_update,
-            verb="rollback",
-            reason=reason,
-            keep=False,
-            always_park=True,
-        )
+        revision, commit = _rollback_target(repository, revision, count)
+        result = _rollback(repository, revision, commit, message, keep_history=keep_history)
+    ends = (result.old_commit or hooks.NOBODY, result.commit or hooks.NOBODY)
+    hooks.run_hook(repository, "post-rollback", *ends)
+    return result
+
+
+def _rollback_target(
+    repository: Repository, revision: str | None, count: int | None
+) -> tuple[str, CommitId]:
+    """What ``rollback`` goes to: as it is called, and the commit."""
+    git = repository.git
+    if git.head().commit is None:
+        raise Refused("there is nothing to roll back to: no commit yet")
+    if count is not None:
+        revision = f"HEAD~{count}"
+    elif revision is None:
+        revision = "HEAD" if snapshot.describe(repository).changes else "HEAD~1"
+    try:
+        return revision, git.resolve(revision)
+    except EnvgitError as error:
+        if revision.startswith("HEAD~"):
+            raise Refused(f"the history does not go back that far: {revision}") from error
+        raise
+
+
+def _rollback(
+    repository: Repository,
+    revision: str,
+    commit: CommitId,
+    message: str | None,
+    *,
+    keep_history: bool,
+) -> MoveResult:
+    head = repository.git.head()
+    if keep_history:
+        return _rollback_forward(repository, head, commit, revision, message)
+    reason = f"rollback: moving to {revision}"
+    refs, head_update = moving_head(head, commit, reason)
+    refs += pending.orig_head(repository, head.commit)
+    return _move(
+        repository,
+        head,
+        head.symbolic,
+        commit,
+        refs=refs,
+        head_update=head_update,
+        verb="rollback",
+        reason=reason,
+        keep=False,
+        always_park=True,
+    )
 
 
 def _check_reset(repository: Repository, mode: str) -> None:
@@ -349,8 +409,10 @@ def _result(
     )
 
 
-def _to_orphan(repository: Repository, head: Head, name: str, verb: str) -> MoveResult:
+def _to_orphan(repository: Repository, name: str, verb: str) -> MoveResult:
     """A branch without history: HEAD points at it, the worktree stays and is all uncommitted."""
+    _check_new(repository, name, force=False)
+    head = repository.git.head()
     reason = _reason(head, HEADS + name, None)
     publish(
         repository,

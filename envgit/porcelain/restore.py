@@ -11,7 +11,7 @@ from envgit.layers.compare import Change
 from envgit.layers.entry import Directory
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import chain, layering, position, snapshot
+from envgit.porcelain import chain, hooks, layering, position, snapshot
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, publish
@@ -33,7 +33,7 @@ def restore(
 
     The worktree as it was becomes a snapshot that ``undo`` goes back to; what is brought back is
     hard-linked from the layers, so that nothing is copied. Returns what changed. Raises
-    NoMatch for one that neither side has, WorktreeBusy while commands run.
+    NoMatch for one that neither side has, WorktreeBusy while commands run, HookFailed afterwards.
     """
     with repository.locked(verb):
         check_idle(repository)
@@ -45,7 +45,9 @@ def restore(
         target, taken = layering.with_paths(current.tree, tree, spec)
         if taken:
             _write(repository, current, commit, target, spec, f"{verb}: {_shown(paths)}", verb)
-        return taken
+    head = current.head.commit
+    hooks.post_checkout(repository, head, head, branch=False)
+    return taken
 
 
 def _write(

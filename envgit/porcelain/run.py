@@ -58,12 +58,18 @@ def run(
     ``message`` (or ``auto``) commits them if the command exits with 0. ``discard`` throws the
     changes of this run away; ``revision`` runs in that commit and does so too. ``options`` are
     the sandbox's; ``run.env``, ``run.volume`` and ``run.network`` of the settings go before them.
-    ``prepare`` sees the plan and says whether to go on (``--dry-run``). Raises SandboxError.
+    ``prepare`` sees the plan and says whether to go on (``--dry-run``), without hooks. Raises
+    SandboxError, and HookRefused when the pre-run hook says no.
     """
     commits = message is not None or auto
     if commits and (discard or revision is not None):
         raise UsageError("changes that are thrown away cannot be committed")
     wanted = with_settings(repository, options or RunOptions(), argv)
+    hooked = prepare is None and _has_hooks(repository)
+    if hooked:
+        from envgit.porcelain import hooks
+
+        hooks.require(repository, "pre-run", *wanted.argv)
     started = time.time()
     changes: ChangesId | None = None
     if discard or revision is not None:
@@ -73,18 +79,19 @@ def run(
     if outcome is None:
         return RunResult(0)
     result = RunResult(outcome.exit_code, outcome.signal)
-    if changes is None:
-        return result
-    _record(
-        repository,
-        changes,
-        {
-            "argv": list(wanted.argv),
-            "exit_code": outcome.exit_code,
-            "started": int(started),
-            "duration_ms": int((time.time() - started) * 1000),
-        },
-    )
+    if changes is not None:
+        _record(
+            repository,
+            changes,
+            {
+                "argv": list(wanted.argv),
+                "exit_code": outcome.exit_code,
+                "started": int(started),
+                "duration_ms": int((time.time() - started) * 1000),
+            },
+        )
+    if hooked:
+        hooks.run_hook(repository, "post-run", str(outcome.exit_code), *wanted.argv)
     if commits and outcome.exit_code == 0:
         from envgit.porcelain.commit import NothingToCommit, commit
 
@@ -93,6 +100,13 @@ def run(
         except NothingToCommit:
             repository.notify("nothing to commit: the command changed nothing")
     return result
+
+
+def _has_hooks(repository: Repository) -> bool:
+    """Whether there can be a hook at all: without a folder of them, what calls them is not even
+    imported."""
+    named = repository.settings.get("core.hooksPath")
+    return named is not None or os.path.isdir(os.path.join(repository.path, "hooks"))
 
 
 def _record(repository: Repository, changes: ChangesId, record: dict[str, object]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
 from envgit.layers.ids import OperationId
+from envgit.porcelain import hooks
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point, state_at
 from envgit.porcelain.publish import Publication, publish
@@ -51,7 +52,7 @@ class UndoResult:
 def undo(repository: Repository, count: int = 1) -> UndoResult:
     """Take back the last ``count`` operations. Raises NothingToUndo, MovedSince, WorktreeBusy."""
     done: list[Operation] = []
-    with repository.locked("undo"):
+    with hooks.following(repository), repository.locked("undo"):
         for _ in range(count):
             target = undo_target(repository.git.operations())
             if target is None:
@@ -70,7 +71,7 @@ def undo(repository: Repository, count: int = 1) -> UndoResult:
 def redo(repository: Repository, count: int = 1) -> UndoResult:
     """Do the last ``count`` undone operations again. Raises as ``undo``."""
     done: list[Operation] = []
-    with repository.locked("redo"):
+    with hooks.following(repository), repository.locked("redo"):
         for _ in range(count):
             target = redo_target(repository.git.operations())
             if target is None:
@@ -107,7 +108,7 @@ def op_restore(repository: Repository, name: str) -> Operation:
 
     One more operation, which ``undo`` takes back.
     """
-    with repository.locked("op restore"):
+    with hooks.following(repository), repository.locked("op restore"):
         git = repository.git
         target = find_operation(repository, name)
         refs: dict[str, str | None] = {}
