@@ -17,10 +17,10 @@ from envgit.repo.revisions import (
     NoSuchPath,
     dwim,
     previous_branch,
-    public_refs,
     resolve_object,
     split_path,
 )
+from envgit.repo.selection import public_refs
 from envgit.repo.trees import TreeDirectory
 
 

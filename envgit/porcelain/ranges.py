@@ -6,22 +6,14 @@ Source: gitrevisions(7), "Specifying ranges"; git-rev-parse(1) for ``--all`` and
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from envgit.errors import EnvgitError, UsageError
 from envgit.layers.ids import CommitId
 from envgit.porcelain.repository import Repository
-from envgit.repo.revisions import (
-    GROUPS,
-    Selection,
-    commits_of,
-    public_refs,
-    select,
-    tips,
-)
 from envgit.repo.revisions import split_range as split_range
+from envgit.repo.selection import WORDS, Selection, select
 
 
 class TooManySides(UsageError):
@@ -33,33 +25,16 @@ class NoMergeBase(EnvgitError):
 
 
 def tips_of(repository: Repository, revisions: Sequence[str]) -> Selection:
-    """The commits that revision arguments name, in order; HEAD when there are none."""
+    """The commits that revision arguments name, ``--all`` and its like in their order; HEAD when
+    there are none (and it has a commit)."""
     git = repository.git
-    specs = [argument for argument in revisions if not argument.startswith("--")]
-    groups = [argument for argument in revisions if argument.startswith("--")]
-    found = select(git, specs, default=None)
-    include = [oid for group in groups for oid in _group(repository, group)]
-    head = git.head().commit
-    if not revisions and head is not None:
-        include.append(head)
-    return replace(found, include=(*include, *found.include))
+    default = "HEAD" if not revisions and git.head().commit is not None else None
+    return select(git, revisions, default=default)
 
 
-def _group(repository: Repository, argument: str) -> list[CommitId]:
-    """The commits of ``--all``, ``--branches[=pattern]`` and their like."""
-    git = repository.git
-    option, _, pattern = argument.removeprefix("--").partition("=")
-    if not pattern and option in GROUPS:
-        return tips(git, option)
-    group = "all" if option == "glob" else option
-    if not pattern or group not in GROUPS or option == "all":
-        raise EnvgitError(f"unrecognized argument: {argument}")
-    pattern = pattern if pattern.startswith("refs/") else GROUPS[group] + pattern
-    # As git: a pattern without a wildcard stands for all beneath it.
-    if not any(char in pattern for char in "*?["):
-        pattern = pattern.rstrip("/") + "/*"
-    found = public_refs(git, group).items()
-    return commits_of(git, (oid for name, oid in found if fnmatch.fnmatchcase(name, pattern)))
+def begins(word: str) -> bool:
+    """Whether a word is one of the options that choose where to begin."""
+    return word.startswith("--") and word[2:].partition("=")[0] in WORDS
 
 
 @dataclass(frozen=True, slots=True)

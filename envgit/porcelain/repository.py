@@ -122,6 +122,7 @@ class Repository(Verbs):
         from envgit.repo.repository import GitRepository
 
         git = self.__dict__["git"] = GitRepository.open(self.path)
+        git.listener = self.notify
         self._finish_pending()
         return git
 

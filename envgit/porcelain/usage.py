@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from envgit.layers.ids import CommitId, LayerId
 from envgit.porcelain.repository import Repository
-from envgit.repo.revisions import tips
+from envgit.repo.selection import tips
 from envgit.store.usage import Meter, Usage
 
 if TYPE_CHECKING:

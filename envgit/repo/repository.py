@@ -8,7 +8,7 @@ first object is read: refs alone need none of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ from envgit.repo.commits import (
 )
 from envgit.repo.metadata import FILE_NAME, Metadata
 from envgit.repo.reflog import ReflogEntry
-from envgit.repo.refnames import HEADS, STASH, SYMBOLIC
+from envgit.repo.refnames import HEADS, STASH, SYMBOLIC, is_other_head
 from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
 from envgit.repo.traversal import Point
@@ -49,19 +49,24 @@ _CACHED_COMMITS = 4096
 
 
 class GitRepository:
-    """The bare git repository at ``path`` (the ``.envgit`` folder)."""
+    """The bare git repository at ``path`` (the ``.envgit`` folder), as one of its worktrees sees it:
+    ``place`` is the folder of a linked one, which has a HEAD of its own (None: the main one)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, place: str | None = None) -> None:
         self.path = os.path.abspath(path)
-        self._refs = Refs(self.path)
+        self.place = self.path if place is None else os.path.abspath(place)
+        self._refs = Refs(self.place, self.path)
         self._commits: dict[str, Commit] = {}
         self._points: dict[str, Point] = {}
+        self._said: set[str] = set()
+        self.listener: Callable[[str], None] = lambda _: None
+        """Is told what say() is."""
         self._seen: ObjectWriter | None = None
 
     @classmethod
-    def open(cls, path: str) -> GitRepository:
+    def open(cls, path: str, place: str | None = None) -> GitRepository:
         """Open what create() made; errors about its content come from the first use."""
-        return cls(path)
+        return cls(path, place)
 
     @classmethod
     def create(cls, path: str, *, initial_branch: str = "main") -> GitRepository:
@@ -78,6 +83,12 @@ class GitRepository:
         # Last, for a folder without HEAD is no repository to anybody.
         durable.write_file(os.path.join(path, "HEAD"), head.encode())
         return cls(path)
+
+    def say(self, text: str) -> None:
+        """Remark something, such as that a name is ambiguous, in a line or more; once each."""
+        if text not in self._said:
+            self._said.add(text)
+            self.listener(text)
 
     @cached_property
     def library(self) -> native.Repository:
@@ -222,6 +233,11 @@ class GitRepository:
         """The object id of the ref with that full name (``HEAD``, ``refs/heads/main``), or None."""
         return self._refs.resolve(name)
 
+    def value(self, name: str) -> str | None:
+        """What an update of that ref calls its old value: an id, or for the HEAD of another
+        worktree (``worktrees/NAME/HEAD``, ``main-worktree/HEAD``) perhaps ``ref: NAME``."""
+        return self._refs.raw(name) if is_other_head(name) else self._refs.resolve(name)
+
     def upstream(self, branch: str) -> str | None:
         """The full name of the ref that ``branch`` (short) tracks, from ``branch.<name>.*``."""
         from envgit.repo.config import upstream
@@ -250,7 +266,7 @@ class GitRepository:
             from envgit.repo import stash
 
             return stash.as_reflog(self)
-        return reflog.read(self.path, name)
+        return reflog.read(*self._refs.home(name))
 
     # -- history --------------------------------------------------------------------------------
 

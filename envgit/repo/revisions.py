@@ -9,28 +9,27 @@ reflog that is too short from a name that does not exist. Tests compare it with 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
 from envgit.repo.commits import ObjectMissing
 from envgit.repo.libgit2 import native
 from envgit.repo.reflog import ZERO
-from envgit.repo.refnames import HEADS, INTERNAL, LOOKUP_RULES, REMOTES, TAGS, shorten
+from envgit.repo.refnames import HEADS, LOOKUP_RULES, PRIVATE, shorten
 
 if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
+    from envgit.repo.signature import Signature
 
+_FULL = re.compile(r"\A[0-9a-fA-F]{40}\Z")
 _HEX = re.compile(r"\A[0-9a-fA-F]{4,40}\Z")
 _STEP = re.compile(r"\^\{[^}]*\}|[\^~][0-9]*")
 _DESCRIBED = re.compile(r"\A.+-[0-9]+-g([0-9a-f]{4,40})\Z")
 _CHECKOUT = re.compile(r"\Acheckout: moving from (\S+) to ")
-
-GROUPS = {"all": "refs/", "branches": HEADS, "tags": TAGS, "remotes": REMOTES}
-"""What ``--all``, ``--branches`` and so on stand for."""
 
 
 class UnknownRevision(EnvgitError):
@@ -58,48 +57,30 @@ class NoSuchPath(EnvgitError):
     """``REV:path`` where the commit has no such path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which commits a command was asked for.
-
-    Walk from ``include`` and leave out what ``exclude`` reaches. ``left`` and ``right`` are the
-    sides of ``A...B`` (else empty), ``bases`` their merge bases, which ``exclude`` then holds too.
-    """
-
-    include: tuple[CommitId, ...] = ()
-    exclude: tuple[CommitId, ...] = ()
-    left: tuple[CommitId, ...] = ()
-    right: tuple[CommitId, ...] = ()
-
-
-class Range(NamedTuple):
-    """``A..B``, or ``A...B`` (``symmetric``), both sides resolved."""
-
-    left: CommitId
-    right: CommitId
-    symmetric: bool
-
-
 def resolve(repository: GitRepository, spec: str) -> CommitId:
     """The commit that ``spec`` names; raises UnknownRevision and its kin."""
-    oid = resolve_object(repository, spec)
+    oid = resolve_object(repository, spec, committish=True)
     try:
         return repository.peel(oid)
     except EnvgitError as error:
+        if _FULL.match(spec) and not repository.exists(oid):
+            raise UnknownRevision(spec, f"bad object {spec}") from error
         raise UnknownRevision(spec) from error
 
 
-def resolve_object(repository: GitRepository, spec: str) -> str:
+def resolve_object(repository: GitRepository, spec: str, *, committish: bool = False) -> str:
     """The object that ``spec`` names, as ``git rev-parse``: a tag's own id for an annotated tag.
 
-    Paths (``REV:path``) are not taken here; see split_path().
+    ``committish``: of the objects that an abbreviated id fits, only commits and tags count. Paths
+    (``REV:path``) are not taken here; see split_path().
     """
     if spec == "-":
         spec = "@{-1}"
     if spec.startswith(":/"):
-        return _newest_with_message(repository, spec[2:], spec, _every_tip(repository))
+        return _newest_with_message(repository, spec[2:], spec, every_tip(repository))
     base, steps = _split(spec)
-    oid = _base(repository, base, spec)
+    wanted = _wanted(steps[0]) if steps else "commit" if committish else ""
+    oid = _base(repository, base, spec, wanted)
     for step in steps:
         oid = _take(repository, oid, step, spec)
     return oid
@@ -139,90 +120,36 @@ def _outside_braces(spec: str) -> Iterator[tuple[int, str]]:
             yield position, character
 
 
-def _resolve_range(repository: GitRepository, spec: str) -> Range | None:
-    sides = split_range(spec)
-    if sides is None:
-        return None
-    left, right, symmetric = sides
-    try:
-        return Range(resolve(repository, left), resolve(repository, right), symmetric)
-    except UnknownRevision as error:
-        raise UnknownRevision(spec) from error
+def dwim(repository: GitRepository, name: str) -> str | None:
+    """The full name of the ref that the short ``name`` means, by git's rules, or None."""
+    return next(iter(_meanings(repository, name)), None)
 
 
-def select(
-    repository: GitRepository,
-    specs: Sequence[str],
-    *,
-    default: str | None = "HEAD",
-    globs: Iterable[str] = (),
-) -> Selection:
-    """What ``specs`` (revisions, ranges, ``^A``, ``A^@``, ``A^!``, ``A^-``) select together.
-
-    ``globs`` are ``all``, ``branches``, ``tags``, ``remotes``. ``default`` is used when nothing is
-    named at all. ``--not`` inverts what follows it.
-    """
-    include: list[CommitId] = []
-    exclude: list[CommitId] = []
-    left: list[CommitId] = []
-    right: list[CommitId] = []
-    chosen = list(globs)
-    for glob in chosen:
-        include += tips(repository, glob)
-    inverted = False
-    for spec in specs:
-        if spec == "--not":
-            inverted = not inverted
-            continue
-        found = _resolve_range(repository, spec)
-        if found is None:
-            yes, no = _single(repository, spec)
-        elif not found.symmetric:
-            yes, no = [found.right], [found.left]
-        else:
-            left.append(found.left)
-            right.append(found.right)
-            yes = [found.left, found.right]
-            no = repository.merge_bases(found.left, found.right)
-        include += no if inverted else yes
-        exclude += yes if inverted else no
-    if not specs and not chosen and default is not None:
-        include = [resolve(repository, default)]
-    return Selection(tuple(include), tuple(exclude), tuple(left), tuple(right))
+def meanings(repository: GitRepository, name: str) -> list[str]:
+    """The full names of all refs that ``name`` could mean; the first is what it does mean."""
+    return _meanings(repository, name)
 
 
-def tips(repository: GitRepository, group: str) -> list[CommitId]:
-    """The commits of all refs (``all``, with HEAD), or of ``branches``, ``tags``, ``remotes``."""
-    found = commits_of(repository, public_refs(repository, group).values())
-    head = repository.head().commit if group == "all" else None
+def every_tip(repository: GitRepository) -> list[CommitId]:
+    """The commits of all refs but envgit's own, and HEAD's."""
+    found: list[CommitId] = []
+    for name, oid in repository.refs("refs/").items():
+        if not name.startswith(PRIVATE):
+            with suppress(ObjectMissing):
+                found.append(repository.peel(oid))
+    head = repository.head().commit
     return found if head is None else [*found, head]
 
 
-def public_refs(repository: GitRepository, group: str) -> dict[str, str]:
-    """Full name -> object id of a group's refs (see GROUPS), sorted, without envgit's own."""
-    found = repository.refs(GROUPS[group])
-    return {name: oid for name, oid in found.items() if not name.startswith(INTERNAL)}
-
-
-def commits_of(repository: GitRepository, oids: Iterable[str]) -> list[CommitId]:
-    """The commits that the ids lead to; a tag of a tree or a file leads to none."""
-    found: list[CommitId] = []
-    for oid in oids:
-        with suppress(ObjectMissing):
-            found.append(repository.peel(oid))
-    return found
-
-
-def dwim(repository: GitRepository, name: str) -> str | None:
-    """The full name of the ref that the short ``name`` means, by git's rules, or None."""
-    for rule in LOOKUP_RULES:
-        full = rule.format(name)
-        if (full.startswith("refs/") or re.match(r"\A[A-Z_]+\Z", full)) and repository.ref(full):
-            return full
-    return None
-
-
 # -- pieces ---------------------------------------------------------------------------------------
+
+
+def _meanings(repository: GitRepository, name: str) -> list[str]:
+    return [
+        full
+        for full in (rule.format(name) for rule in LOOKUP_RULES)
+        if (full.startswith("refs/") or re.match(r"\A[A-Z_]+\Z", full)) and repository.ref(full)
+    ]
 
 
 def _split(spec: str) -> tuple[str, list[str]]:
@@ -247,58 +174,82 @@ def _split(spec: str) -> tuple[str, list[str]]:
     return spec[:position], steps
 
 
-def _single(repository: GitRepository, spec: str) -> tuple[list[CommitId], list[CommitId]]:
-    """(include, exclude) of one argument that is no range."""
-    if spec.startswith("^"):
-        return [], [resolve(repository, spec[1:])]
-    for suffix in ("^@", "^!"):
-        if spec.endswith(suffix):
-            commit = resolve(repository, spec[:-2])
-            parents = list(repository.git_commit(commit).parents)
-            return (parents, []) if suffix == "^@" else ([commit], parents)
-    match = re.match(r"\A(.+)\^-([0-9]*)\Z", spec)
-    if match is not None:
-        return [resolve(repository, match[1])], [
-            resolve(repository, f"{match[1]}^{match[2] or '1'}")
-        ]
-    return [resolve(repository, spec)], []
+def _wanted(step: str) -> str:
+    """What kind of object a step is taken from: it says which an abbreviated id can mean."""
+    kinds = {"^{tree}": "tree", "^{blob}": "blob", "^{object}": "", "^{}": "", "^{tag}": "tag"}
+    return kinds.get(step, "commit")
 
 
-def _base(repository: GitRepository, name: str, spec: str) -> str:
+def _base(repository: GitRepository, name: str, spec: str, wanted: str) -> str:
     """The object a name without steps stands for."""
     if name == "@":
         name = "HEAD"
     if name.endswith("}") and "@{" in name:
         return _at(repository, name, spec)
-    if re.match(r"\A[0-9a-f]{40}\Z", name):
-        if repository.exists(name):
-            return name
-        raise UnknownRevision(spec)
-    full = dwim(repository, name)
-    if full is not None:
-        oid = repository.ref(full)
-        assert oid is not None  # dwim() found it
+    if _FULL.match(name):
+        return name.lower()  # as git, whether it is there or not
+    found = _meanings(repository, name)
+    if found:
+        if len(found) > 1 or (_HEX.match(name) and _matches(repository, name.lower())):
+            repository.say(f"warning: refname '{name}' is ambiguous.")
+        oid = repository.ref(found[0])
+        assert oid is not None  # _meanings() found it
         return oid
     described = _DESCRIBED.match(name)
     prefix = described[1] if described else name
     if _HEX.match(prefix):
-        return _abbreviated(repository, prefix.lower(), spec)
+        return _abbreviated(repository, prefix.lower(), spec, "commit" if described else wanted)
     raise UnknownRevision(spec)
 
 
-def _abbreviated(repository: GitRepository, prefix: str, spec: str) -> str:
-    """The object whose id begins so; among several the only commit, as git prefers them."""
+_FITS = {
+    "": ("tag", "commit", "tree", "blob"),
+    "commit": ("tag", "commit"),
+    "tag": ("tag",),
+    "tree": ("tag", "commit", "tree"),
+    "blob": ("blob",),
+}
+"""For each kind that is wanted, the kinds that can lead to it, in git's order."""
+
+
+def _abbreviated(repository: GitRepository, prefix: str, spec: str, wanted: str) -> str:
+    """The object whose id begins so; among several the only one of a wanted kind."""
     try:
         return str(repository.library.expand_id(prefix))
     except KeyError:
         raise UnknownRevision(spec) from None
     except (ValueError, native.GitError):
         pass
-    matches = [oid for oid in _ids(repository) if oid.startswith(prefix)]
-    commits = [oid for oid in matches if repository.read(oid)[0] in ("commit", "tag")]
-    if len(commits) == 1:
-        return commits[0]
-    raise AmbiguousRevision(spec, f"short object ID {prefix} is ambiguous")
+    kinds = {oid: repository.read(oid)[0] for oid in _matches(repository, prefix)}
+    fitting = [oid for oid, kind in kinds.items() if kind in _FITS[wanted]]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = sorted(fitting or kinds, key=lambda oid: (_FITS[""].index(kinds[oid]), oid))
+    lines = [f"hint:   {_candidate(repository, oid, kinds[oid])}" for oid in listed]
+    first = [f"error: short object ID {prefix} is ambiguous", "hint: The candidates are:"]
+    repository.say("\n".join([*first, *lines]))
+    raise AmbiguousRevision(spec)
+
+
+def _candidate(repository: GitRepository, oid: str, kind: str) -> str:
+    """One line of the list: short id, kind, and of a commit or tag its date and what it says."""
+    shown = f"{repository.abbrev(oid)} {kind}"
+    if kind == "commit":
+        commit = repository.git_commit(oid)
+        return f"{shown} {_day(commit.committer)} - {commit.subject}"
+    tag = repository.tag(oid) if kind == "tag" else None
+    if tag is not None:
+        day = _day(tag.tagger) if tag.tagger is not None else ""
+        return f"{shown} {day} - {tag.name}"
+    return shown
+
+
+def _day(who: Signature) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(who.time + who.offset * 60))
+
+
+def _matches(repository: GitRepository, prefix: str) -> list[str]:
+    return [oid for oid in _ids(repository) if oid.startswith(prefix)]
 
 
 def _ids(repository: GitRepository) -> Iterable[str]:
@@ -328,8 +279,12 @@ def _at(repository: GitRepository, name: str, spec: str) -> str:
             return entry.new
     if not entries:
         raise ReflogTooShort(f"log for '{shown}' is empty")
-    # git warns here and takes the oldest value it knows.
     oldest = entries[-1]
+    when = time.gmtime(oldest.who.time + oldest.who.offset * 60)
+    zone = f"{'-' if oldest.who.offset < 0 else '+'}{abs(oldest.who.offset) // 60:02d}"
+    shown_time = time.strftime(f"%a, {when.tm_mday} %b %Y %H:%M:%S {zone}", when)
+    minutes = f"{abs(oldest.who.offset) % 60:02d}"
+    repository.say(f"warning: log for '{shown}' only goes back to {shown_time}{minutes}")
     return oldest.new if oldest.old == ZERO else oldest.old
 
 
@@ -378,7 +333,7 @@ def _previous_branch(repository: GitRepository, number: int, spec: str) -> str:
     name = previous_branch(repository, number)
     if name is None:
         raise UnknownRevision(spec)
-    return repository.ref(HEADS + name) or _base(repository, name, spec)
+    return repository.ref(HEADS + name) or _base(repository, name, spec, "commit")
 
 
 def _upstream(repository: GitRepository, ref: str, spec: str) -> str:
@@ -433,11 +388,12 @@ def _peel_to(repository: GitRepository, oid: str, wanted: str, spec: str) -> str
         return oid
     if wanted == "tree" and kind == "commit":
         return data[5:45].decode()
+    if wanted in ("commit", "tree", "blob", "tag"):
+        found = "tree" if kind == "commit" and wanted == "blob" else kind
+        repository.say(
+            f"error: {spec}: expected {wanted} type, but the object dereferences to {found} type"
+        )
     raise UnknownRevision(spec)
-
-
-def _every_tip(repository: GitRepository) -> list[CommitId]:
-    return tips(repository, "all")
 
 
 def _newest_with_message(

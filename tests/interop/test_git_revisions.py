@@ -13,7 +13,8 @@ from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
 from envgit.repo.refs import HeadUpdate, RefUpdate
 from envgit.repo.repository import GitRepository
-from envgit.repo.revisions import resolve_object, select
+from envgit.repo.revisions import resolve_object
+from envgit.repo.selection import select
 from tests.interop.dags import ENVIRONMENT, git, random_parents, write_history
 from tests.support.history import CLOCK, History, who
 
