@@ -11,8 +11,10 @@ from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, value, verb
 from envgit.errors import EnvgitError
+from envgit.porcelain.hooks import HookFailed
 
 if TYPE_CHECKING:
+    from envgit.layers.compare import Change
     from envgit.porcelain.moves import MoveResult
 
 _ADVICE = """\
@@ -142,10 +144,7 @@ def checkout(
     if wanted:
         if creates or detach:
             raise EnvgitError("paths cannot be used with switching branches")
-        done = _bring_back(app, wanted, revision)
-        if paths is None and not quiet:
-            _say_updated(app, done, revision)
-        return 0
+        return _bring_back(app, wanted, revision, told=paths is None and not quiet)
     if revision is None and not (creates or detach or force):
         if app.repository.git.head().commit is not None:
             changed.list_short(app, app.repository.status().changes)
@@ -192,8 +191,7 @@ def restore(
             app.repository.resolve(source)
         except EnvgitError as error:
             raise EnvgitError(f"could not resolve {source}") from error
-    _bring_back(app, paths, source)
-    return 0
+    return _bring_back(app, paths, source, told=False)
 
 
 def report(
@@ -259,9 +257,20 @@ def _sort_out(
     return names[0], tuple(names[1:])
 
 
-def _bring_back(app: App, paths: Sequence[str], source: str | None) -> int:
+def _bring_back(app: App, paths: Sequence[str], source: str | None, *, told: bool) -> int:
+    """Restore ``paths``; the exit status, which is post-checkout's if it fails, as in git."""
+
+    def report(changed: Sequence[Change]) -> None:
+        if told:
+            _say_updated(app, len(changed), source)
+
     wanted = [os.fsencode(path) for path in paths]
-    return len(app.repository.restore(wanted, source=source))
+    try:
+        app.repository.restore(wanted, source=source, report=report)
+    except HookFailed as error:
+        app.out.note(f"error: {error.message}")
+        return error.status
+    return 0
 
 
 def _say_updated(app: App, count: int, revision: str | None) -> None:

@@ -28,11 +28,13 @@ def restore(
     *,
     source: str | None = None,
     verb: str = "restore",
+    report: Callable[[list[Change]], None] | None = None,
 ) -> list[Change]:
     """Make ``paths`` (pathspecs) of the worktree what they are in ``source`` (default: HEAD).
 
     The worktree as it was becomes a snapshot that ``undo`` goes back to; what is brought back is
-    hard-linked from the layers, so that nothing is copied. Returns what changed. Raises
+    hard-linked from the layers, so that nothing is copied. Returns what changed; ``report`` gets
+    it before the post-checkout hook is called. Raises
     NoMatch for one that neither side has, WorktreeBusy while commands run, HookFailed afterwards.
     """
     with repository.locked(verb):
@@ -45,6 +47,8 @@ def restore(
         target, taken = layering.with_paths(current.tree, tree, spec)
         if taken:
             _write(repository, current, commit, target, spec, f"{verb}: {_shown(paths)}", verb)
+    if report is not None:
+        report(taken)
     head = current.head.commit
     hooks.post_checkout(repository, head, head, branch=False)
     return taken
