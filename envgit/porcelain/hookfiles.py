@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,8 +134,9 @@ def shipped() -> str:
     for scheme in (None, f"{os.name}_user"):
         paths = sysconfig.get_paths() if scheme is None else sysconfig.get_paths(scheme)
         places.append(os.path.join(paths["data"], "share", "envgit", "hooks"))
-    # A package that lies in .../lib/pythonX.Y/site-packages has its data beneath the same prefix.
-    places.append(os.path.join(sys.prefix, "share", "envgit", "hooks"))
+    # A package in PREFIX/lib/pythonX.Y/site-packages has its data beneath the same prefix.
+    prefix = os.path.dirname(os.path.dirname(os.path.dirname(source)))
+    places.append(os.path.join(prefix, "share", "envgit", "hooks"))
     for place in places:
         if os.path.isfile(os.path.join(place, "apt", "apt-record")):
             return place
