@@ -54,6 +54,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "grow, mark and tweak your history",
         (
             ("commit", "committing:commit", "Record the uncommitted changes as a commit"),
+            ("merge", "merging:merge", "Join other histories to the current branch"),
+            ("add", "merging:add", "Mark conflicts as resolved"),
             ("branch", "references:branch", "List, create, rename or delete branches"),
             ("tag", "references:tag", "List, create or delete tags"),
             ("switch", "moving:switch", "Switch to another branch"),

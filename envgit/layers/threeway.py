@@ -250,7 +250,7 @@ class _Merge:
             kind = made.conflict or ""
             entry = made.entry or sides.ours
             if made.content is not None:
-                entry = with_content(entry, _described(made.content))
+                entry = with_content(entry, described(made.content))
             self.merged.append(sides.path)
             return _Leaf(entry, kind=kind, content=made.content)
         if self.favour is not None:
@@ -482,7 +482,8 @@ class _Merge:
         return node
 
 
-def _described(content: bytes) -> Entry:
+def described(content: bytes) -> Entry:
+    """A regular file of that content, without attributes."""
     return Entry(Kind.FILE, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.fsck import Problem
     from envgit.porcelain.history import LogEntry
     from envgit.porcelain.maintenance import GcResult
+    from envgit.porcelain.merge import MergeResult
     from envgit.porcelain.moves import MoveResult
     from envgit.porcelain.occupants import HostMount
     from envgit.porcelain.run import RunResult
@@ -58,6 +59,12 @@ class Verbs:
         from envgit.porcelain.history import log
 
         return log(self, revisions, **options)
+
+    def merge(self: Any, *revisions: str, **options: Any) -> MergeResult:
+        """Join other histories to HEAD's; see :func:`envgit.porcelain.merge.merge`."""
+        from envgit.porcelain.merge import merge
+
+        return merge(self, revisions, **options)
 
     def switch(self: Any, target: str | None = None, **options: Any) -> MoveResult:
         """Go to another branch or commit; see :func:`envgit.porcelain.moves.switch`."""

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from envgit.fs.beneath import hold_parent
 from envgit.layers import threeway
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.making import make_file
 from envgit.layers.threeway import Driver, Merged, Reader, Resolution, Sides
+from envgit.layers.view import ViewError
 from envgit.layers.writer import Writer
 from envgit.porcelain import snapshot
 from envgit.porcelain.contents import contents as contents_of
 from envgit.porcelain.pending import Conflict
 from envgit.porcelain.repository import Repository
+from envgit.repo.diff import is_binary
 from envgit.repo.mergefile import STYLES, TextMerger
 
 if TYPE_CHECKING:
@@ -36,8 +39,6 @@ LARGEST_TEXT = 8 << 20
 DRIVERS: tuple[Driver, ...] = ()
 """Drivers for paths that are merged by entry and not by line, asked before texts are merged."""
 
-# git looks at the first 8000 bytes for a NUL (xdiff-interface.c, FIRST_FEW_BYTES).
-_LOOKED_AT = 8000
 # How many characters a conflict marker gets longer with each merge of bases (ll-merge.c).
 _LONGER = 2
 _TEMPORARY = ("Temporary merge branch 1", "Temporary merge branch 2")
@@ -95,6 +96,22 @@ class Combined:
     scratch: ChangesId | None
 
 
+class Sourced:
+    """Files whose places on the host somebody tells."""
+
+    def __init__(self, source: Callable[[bytes], bytes | None]) -> None:
+        self.find = source
+
+    def open(self, path: bytes) -> BinaryIO:
+        """Open a file; `ViewError` if there is none."""
+        place = self.find(path)
+        if place is None:
+            raise ViewError(f"{os.fsdecode(path)!r} does not exist in this state")
+        with hold_parent(place) as (parent, name):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return open(os.open(name, flags, dir_fd=parent), "rb")
+
+
 def combine(
     repository: Repository,
     base: Side,
@@ -110,7 +127,10 @@ def combine(
     not in the store.
     """
     merged = _merge(repository, base, ours, theirs, favour=favour, depth=0)
-    scratch, made = _write(repository, merged, _by_name(base, ours, theirs))
+    scratch: ChangesId | None = None
+    made: dict[bytes, bytes] = {}
+    if merged.made:
+        scratch, made = write_files(repository, _written(merged, _by_name(base, ours, theirs)))
     mine, its = ours.contents, {"theirs": theirs.contents, "base": base.contents}
 
     def source(path: bytes) -> bytes | None:
@@ -133,13 +153,17 @@ def combine(
     )
 
 
-def ancestor(repository: Repository, ours: CommitId, theirs: CommitId) -> Side | None:
-    """The base for a merge of two commits; None when they have no common history.
+def ancestor(
+    repository: Repository, ours: CommitId | Sequence[CommitId], theirs: CommitId
+) -> Side | None:
+    """The base for a merge of two commits, or of ``theirs`` into several that are merged already;
+    None when they have no common history.
 
     Several merge bases are merged first, as git's *recursive* does: conflicts of texts stay in them
     as marked text, anything else that conflicts is as in *their* base.
     """
-    return _ancestor(repository, (ours,), theirs, depth=1)
+    several = (ours,) if isinstance(ours, str) else ours
+    return _ancestor(repository, several, theirs, depth=1)
 
 
 def merged_config(
@@ -252,49 +276,45 @@ def _texts(sides: Sides, read: Reader) -> tuple[bytes, bytes, bytes] | None:
             found.append(b"")
             continue
         text = read(side, sides.path) if entry.size <= LARGEST_TEXT else None
-        if text is None or b"\0" in text[:_LOOKED_AT]:
+        if text is None or is_binary(text):
             return None
         found.append(text)
     return found[0], found[1], found[2]
 
 
-def _write(
-    repository: Repository, merged: Merged, sides: Mapping[str, Side]
-) -> tuple[ChangesId | None, dict[bytes, bytes]]:
-    """Make what no side has; where each path of it is."""
-    if not merged.made:
-        return None, {}
+def write_files(
+    repository: Repository, files: Iterable[tuple[bytes, Entry, bytes | BinaryIO | None]]
+) -> tuple[ChangesId, dict[bytes, bytes]]:
+    """Make files (path, entry, content of a regular one) in a scratch change set of their own:
+    which, and where each path lies on the host. The caller discards it."""
     scratch = repository.store.new_changes()
     upper = os.fsencode(repository.store.upper_path(scratch))
     made: dict[bytes, bytes] = {}
     with Writer(upper) as writer:
-        for number, path in enumerate(merged.made):
-            entry = find_entry(merged.tree, path)
-            if entry is None:
-                continue  # beneath something that took the place of its directory
+        for number, (path, entry, content) in enumerate(files):
             name = b"%d" % number
-            _make(writer, name, path, entry, merged, sides)
+            make_file(writer, name, entry, content)
             made[path] = upper + b"/" + name
     return scratch, made
 
 
-def _make(
-    writer: Writer,
-    name: bytes,
-    path: bytes,
-    entry: Entry,
-    merged: Merged,
-    sides: Mapping[str, Side],
-) -> None:
-    content = merged.contents.get(path)
-    if content is not None or entry.kind != Kind.FILE:
-        make_file(writer, name, entry, content)
-        return
-    side, there = merged.origins.get(path, ("ours", path))
-    opened = sides[side].contents()
-    assert opened is not None  # the side has this file
-    with opened.open(there) as file:
-        make_file(writer, name, entry, file)
+def _written(
+    merged: Merged, sides: Mapping[str, Side]
+) -> Iterator[tuple[bytes, Entry, bytes | BinaryIO | None]]:
+    """What no side has, and what goes into it."""
+    for path in merged.made:
+        entry = find_entry(merged.tree, path)
+        if entry is None:
+            continue  # beneath something that took the place of its directory
+        content = merged.contents.get(path)
+        if content is not None or entry.kind != Kind.FILE:
+            yield path, entry, content
+            continue
+        side, there = merged.origins.get(path, ("ours", path))
+        opened = sides[side].contents()
+        assert opened is not None  # the side has this file
+        with opened.open(there) as file:
+            yield path, entry, file
 
 
 # -- several merge bases --------------------------------------------------------------------------

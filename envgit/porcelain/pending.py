@@ -29,6 +29,8 @@ REF = "refs/worktree/envgit/pending"
 FORMAT = 1
 
 MERGE, CHERRY_PICK, REVERT, STASH = "merge", "cherry-pick", "revert", "stash"
+SQUASH = "squash"
+"""``merge --squash``: the next commit has its message; nothing else is under way."""
 _HEADS = {MERGE: "MERGE_HEAD", CHERRY_PICK: "CHERRY_PICK_HEAD", REVERT: "REVERT_HEAD"}
 _MARKERS = (b"<<<<<<< ", b">>>>>>> ")
 _LARGEST_MARKED = 8 << 20
@@ -168,10 +170,12 @@ def check_nothing(repository: Repository, verb: str) -> None:
             "You have not concluded your merge (MERGE_HEAD exists).",
             hint="'envgit commit' concludes it, 'envgit merge --abort' goes back",
         )
-    if found.verb == STASH:
+    if found.verb in (STASH, SQUASH):
+        if found.verb == SQUASH and not found.conflicts:
+            return
         raise AlreadyPending(
             f"{verb} is not possible because you have unmerged files.",
-            hint="resolve the conflicts of the stash first, then 'envgit add <file>'",
+            hint=f"resolve the conflicts of the {found.verb} first, then 'envgit add <file>'",
         )
     raise AlreadyPending(
         f"a {found.verb} is already in progress",
@@ -185,8 +189,10 @@ def check_may_leave(repository: Repository, verb: str) -> None:
     if found is None:
         return
     doing = {MERGE: "merging", CHERRY_PICK: "cherry-picking", REVERT: "reverting"}.get(found.verb)
+    if found.verb == SQUASH and not found.conflicts:
+        return
     if doing is None:
-        raise Refused("you need to resolve the conflicts of the stash first")
+        raise Refused(f"you need to resolve the conflicts of the {found.verb} first")
     raise AlreadyPending(
         f"cannot {verb} branch while {doing}",
         hint=f"Consider 'envgit {found.verb} --quit' or 'envgit worktree add'.",

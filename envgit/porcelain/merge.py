@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Join other histories to HEAD's: fast-forward, three-way, several at once, squashed.
+
+What becomes of the files is decided in porcelain/merging.py; here, what happens to
+HEAD, in git's order and words (builtin/merge.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from envgit.errors import EnvgitError, Refused
+from envgit.layers.ids import ChangesId, CommitId
+from envgit.porcelain import carry, landing, mergetext, merging, pending, snapshot
+from envgit.porcelain.carry import WouldOverwrite
+from envgit.porcelain.mergetext import Merging
+from envgit.porcelain.merging import Combined, Side
+from envgit.porcelain.occupants import check_idle
+from envgit.porcelain.pending import Conflict, Pending
+from envgit.porcelain.publish import Publication, moving_head, publish
+from envgit.porcelain.repository import Repository
+from envgit.repo.metadata import Metadata
+from envgit.repo.operations import WorktreePoint
+
+if TYPE_CHECKING:
+    from envgit.porcelain.snapshot import Current
+
+UP_TO_DATE, FAST_FORWARD, MERGED = "up to date", "fast-forward", "merged"
+STOPPED, SQUASHED, CONFLICTS = "stopped", "squashed", "conflicts"
+NO_MESSAGE = "no message"
+STRATEGIES = ("octopus", "ort", "ours", "recursive")
+
+
+class NotMergeable(Refused):
+    """A name that is no commit."""
+
+
+class NoStrategy(Refused):
+    """A strategy that is not known here."""
+
+
+class Unrelated(EnvgitError):
+    """The histories have no common commit."""
+
+
+class NotFastForward(EnvgitError):
+    """Only a fast-forward was allowed."""
+
+
+class NoOctopus(Refused):
+    """Of several commits one conflicts: that has to be done one by one."""
+
+    exit_code = 2
+
+
+class Blocked(WouldOverwrite):
+    """Uncommitted changes are in the way. ``updating`` are the commits of a fast-forward."""
+
+    def __init__(
+        self, cause: WouldOverwrite, updating: tuple[CommitId, CommitId] | None = None
+    ) -> None:
+        super().__init__(cause.message, cause.paths)
+        self.updating = updating
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """How a merge ended.
+
+    ``outcome`` is one of this module's words; ``old`` and ``commit`` where HEAD was and is.
+    ``messages`` are git's lines about single files; ``conflicts`` the paths to be resolved;
+    ``squashed`` whether HEAD stays where it is on purpose.
+    """
+
+    outcome: str
+    strategy: str
+    old: CommitId | None
+    commit: CommitId | None
+    theirs: tuple[CommitId, ...] = ()
+    messages: tuple[str, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    squashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to merge: see git-merge(1). ``log`` is how many subjects ``--log`` adds at most."""
+
+    ff: bool = True
+    ff_only: bool = False
+    squash: bool = False
+    commit: bool = True
+    strategy: str | None = None
+    favour: str | None = None
+    allow_unrelated: bool = False
+    log: int = 0
+    signoff: bool = False
+
+
+def merge(
+    repository: Repository,
+    revisions: Sequence[str],
+    *,
+    message: str | None = None,
+    edit: Callable[[str], str] | None = None,
+    **options: Any,
+) -> MergeResult:
+    """Merge ``revisions`` into HEAD; options are those of `Options`.
+
+    Without conflicts HEAD's branch moves; else what is merged is uncommitted, the conflicts are
+    pending, and ``commit`` or ``merge --continue`` concludes. Uncommitted changes stay where the
+    merge does not touch them. Raises NotMergeable, Unrelated, NotFastForward, NoOctopus, Blocked,
+    AlreadyPending, WorktreeBusy.
+    """
+    chosen = Options(**options)
+    if chosen.strategy is not None and chosen.strategy not in STRATEGIES:
+        raise NoStrategy(
+            f"Could not find merge strategy '{chosen.strategy}'.\n"
+            f"Available strategies are: {' '.join(STRATEGIES)}."
+        )
+    with repository.locked("merge"):
+        pending.check_nothing(repository, "merge")
+        check_idle(repository)
+        named = [_named(repository, name) for name in revisions]
+        work = _Merge(repository, chosen, snapshot.stable(repository), named)
+        return work.run(message, edit)
+
+
+def quit_merge(repository: Repository) -> None:
+    """Forget the merge that is pending; the worktree stays as it is."""
+    with repository.locked("merge"):
+        writer = repository.git.writer()
+        found = pending.read(repository)
+        if found is None or found.verb != pending.MERGE:
+            return
+        refs = pending.updates(repository, writer, None)
+        publish(repository, writer, Publication("merge", "merge: --quit", refs=refs))
+
+
+def abort(repository: Repository) -> None:
+    """Back to before the merge that is pending, uncommitted changes included. Raises
+    NothingPending, WorktreeBusy."""
+    with repository.locked("merge"):
+        found = require_pending(repository, "There is no merge to abort (MERGE_HEAD missing).")
+        landing.abandon(repository, found, verb="merge", reason="merge: --abort")
+
+
+def require_pending(
+    repository: Repository,
+    complaint: str = "There is no merge in progress (MERGE_HEAD missing).",
+) -> Pending:
+    """The merge that is pending. Raises NothingPending with ``complaint``."""
+    found = pending.read(repository)
+    if found is None or found.verb != pending.MERGE or not found.theirs:
+        raise pending.NothingPending(complaint)
+    return found
+
+
+def _named(repository: Repository, name: str) -> Merging:
+    try:
+        return Merging(name, repository.git.resolve(name))
+    except EnvgitError as error:
+        raise NotMergeable(f"merge: {name} - not something we can merge") from error
+
+
+class _Merge:
+    def __init__(
+        self,
+        repository: Repository,
+        options: Options,
+        current: Current,
+        named: Sequence[Merging],
+    ) -> None:
+        self.repository = repository
+        self.git = repository.git
+        self.options = options
+        self.current = current
+        self.head = current.head.commit
+        self.named = named
+        self.reason = "merge " + " ".join(one.name for one in named)
+        self.strategy = options.strategy or "ort"
+        # What several merges left to be thrown away besides the last one's scratch.
+        self.scratches: list[ChangesId] = []
+
+    def run(self, message: str | None, edit: Callable[[str], str] | None) -> MergeResult:
+        options, head = self.options, self.head
+        if head is None:
+            return self._into_nothing()
+        theirs = self._remaining(head)
+        if not theirs:
+            return MergeResult(UP_TO_DATE, self.strategy, head, head)
+        if len(theirs) > 1 and options.strategy is None:
+            self.strategy = "octopus"
+        commits = tuple(one.commit for one in theirs)
+        ahead = len(commits) == 1 and self.git.is_ancestor(head, commits[0])
+        if ahead and options.ff and options.strategy is None and not options.squash:
+            return self._fast_forward(head, commits[0])
+        if options.ff_only and not ahead:
+            raise NotFastForward("Not possible to fast-forward, aborting.")
+        combined = self._combined(head, theirs)
+        config = self._config(head, commits)
+        if options.squash:
+            return self._squash(head, commits, combined, config)
+        text = self._text(head, theirs, message)
+        if combined.conflicts or not options.commit:
+            return self._stop(head, commits, combined, config, text)
+        if edit is not None:
+            text = edit(text)
+            if not text.strip():
+                stopped = self._stop(head, commits, combined, config, text)
+                return replace(stopped, outcome=NO_MESSAGE)
+        return self._commit(head, commits, combined, config, text)
+
+    def _remaining(self, head: CommitId) -> list[Merging]:
+        """What is to be merged, without what HEAD or another of them has already."""
+        kept: list[Merging] = []
+        for index, one in enumerate(self.named):
+            others = [other.commit for other in self.named[index + 1 :]]
+            others += [other.commit for other in kept]
+            if self.git.is_ancestor(one.commit, head) or one.commit in others:
+                continue
+            if not any(self.git.is_ancestor(one.commit, other) for other in others):
+                kept.append(one)
+        return kept
+
+    # -- HEAD follows ---------------------------------------------------------------------------
+
+    def _into_nothing(self) -> MergeResult:
+        """A branch without commits takes the first that is merged into it."""
+        if self.options.squash:
+            raise EnvgitError("Squash commit into empty head not supported yet")
+        if not self.options.ff:
+            raise EnvgitError("Non-fast-forward commit does not make sense into an empty head")
+        if len(self.named) > 1:
+            raise EnvgitError("Can merge only exactly one commit into empty head")
+        return self._move(None, self.named[0].commit, "initial pull")
+
+    def _fast_forward(self, head: CommitId, commit: CommitId) -> MergeResult:
+        return self._move(head, commit, f"{self.reason}: Fast-forward")
+
+    def _move(self, head: CommitId | None, commit: CommitId, reason: str) -> MergeResult:
+        writer = self.git.writer()
+        destination = carry.at(self.repository, commit)
+        try:
+            arrival = carry.arrive(self.repository, writer, destination, keep=True, command="merge")
+        except WouldOverwrite as error:
+            raise Blocked(error, (head, commit) if head is not None else None) from error
+        refs, head_update = moving_head(self.current.head, commit, reason)
+        publish(
+            self.repository,
+            writer,
+            Publication(
+                verb="merge",
+                description=reason,
+                refs=[*refs, *pending.orig_head(self.repository, head)],
+                head=head_update,
+                state=arrival.state,
+                seals=arrival.seals,
+                before=arrival.before,
+                after=WorktreePoint(arrival.state.base, None),
+                sealed=arrival.sealed,
+            ),
+        )
+        return MergeResult(FAST_FORWARD, self.strategy, head, commit, (commit,))
+
+    # -- three-way ------------------------------------------------------------------------------
+
+    def _combined(
+        self, head: CommitId, theirs: Sequence[Merging], ours: Side | None = None
+    ) -> Combined:
+        """HEAD's state (or ``ours``) with all of ``theirs`` merged into it, one after the other."""
+        side = ours or Side.of_commit(self.repository, head, "HEAD")
+        if self.strategy == "ours":
+            return self._ours(side)
+        done: list[CommitId] = [head]
+        messages: list[str] = []
+        combined: Combined | None = None
+        for one in theirs:
+            if combined is not None:
+                side = _after(combined, side.label)
+            base = merging.ancestor(self.repository, done, one.commit)
+            if base is None:
+                base = self._unrelated()
+            other = Side.of_commit(self.repository, one.commit, one.name)
+            combined = merging.combine(
+                self.repository, base, side, other, favour=self.options.favour
+            )
+            if len(theirs) > 1:
+                messages.append(f"Trying simple merge with {one.name}")
+            messages += combined.messages
+            if combined.conflicts and len(theirs) > 1:
+                raise NoOctopus(
+                    "Automated merge did not work.\nShould not be doing an octopus.\n"
+                    "Merge with strategy octopus failed."
+                )
+            if combined.scratch is not None:
+                self.scratches.append(combined.scratch)
+            done.append(one.commit)
+        assert combined is not None  # there is something to merge
+        return replace(combined, messages=tuple(messages))
+
+    def _unrelated(self) -> Side:
+        if not self.options.allow_unrelated:
+            raise Unrelated("refusing to merge unrelated histories")
+        return Side.of_commit(self.repository, None, "empty tree")
+
+    @staticmethod
+    def _ours(side: Side) -> Combined:
+        assert side.tree is not None
+        opened = side.contents()
+        source = opened.find if opened is not None else _nowhere
+        return Combined(side.tree, source, (), (), (), None)
+
+    def _config(
+        self, head: CommitId, theirs: Sequence[CommitId]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The merged run configuration, and what was not decided about it."""
+        git = self.git
+        config = dict(git.metadata(head).config)
+        said: list[str] = []
+        if self.strategy == "ours":
+            return config, said
+        for commit in theirs:
+            bases = git.merge_bases(commit, head)
+            before = git.metadata(bases[0]).config if bases else {}
+            names: list[str] = []
+            other = git.metadata(commit).config
+            config = merging.merged_config(before, config, other, names.append)
+            said += [
+                f"warning: the run configuration differs in {name}; that of HEAD is kept"
+                for name in names
+            ]
+        return config, said
+
+    # -- how it ends ----------------------------------------------------------------------------
+
+    def _text(self, head: CommitId, theirs: Sequence[Merging], message: str | None) -> str:
+        text = message
+        if text is None:
+            text = mergetext.title(self.repository, self.current.head, theirs)
+        if self.options.log:
+            text = text.rstrip("\n") + "\n"
+            for one in theirs:
+                text += mergetext.shortlog(self.repository, head, one, self.options.log)
+        if self.options.signoff:
+            who = self.repository.signature()
+            text = f"{text.rstrip(chr(10))}\n\nSigned-off-by: {who.name} <{who.email}>\n"
+        return text
+
+    def _commit(
+        self,
+        head: CommitId,
+        theirs: tuple[CommitId, ...],
+        combined: Combined,
+        config: tuple[dict[str, Any], list[str]],
+        text: str,
+    ) -> MergeResult:
+        repository = self.repository
+        made_by = f"Merge made by the '{self.strategy}' strategy."
+        try:
+            commit = landing.as_commit(
+                repository,
+                self.git.writer(),
+                self.current,
+                combined,
+                parents=(head, *theirs),
+                metadata=Metadata(config=config[0], runs=()),
+                author=repository.signature("AUTHOR"),
+                committer=repository.signature(),
+                message=text if text.endswith("\n") else text + "\n",
+                verb="merge",
+                reason=f"{self.reason}: {made_by}",
+                extra_refs=pending.orig_head(repository, head),
+            )
+        except WouldOverwrite as error:
+            raise Blocked(error) from error
+        self._forget_scratches()
+        said = (*combined.messages, *config[1])
+        return MergeResult(MERGED, self.strategy, head, commit, theirs, said)
+
+    def _squash(
+        self,
+        head: CommitId,
+        theirs: tuple[CommitId, ...],
+        combined: Combined,
+        config: tuple[dict[str, Any], list[str]],
+    ) -> MergeResult:
+        text = mergetext.squashed(self.repository, head, theirs)
+        self._leave(head, (), combined, config[0], text, pending.SQUASH)
+        outcome = CONFLICTS if combined.conflicts else SQUASHED
+        said = (*combined.messages, *config[1])
+        return MergeResult(
+            outcome, self.strategy, head, head, theirs, said, combined.conflicts, squashed=True
+        )
+
+    def _stop(
+        self,
+        head: CommitId,
+        theirs: tuple[CommitId, ...],
+        combined: Combined,
+        config: tuple[dict[str, Any], list[str]],
+        text: str,
+    ) -> MergeResult:
+        """Leave the merge to be concluded: its conflicts, or by ``--no-commit`` nothing."""
+        self._leave(head, theirs, combined, config[0], text, pending.MERGE)
+        outcome = CONFLICTS if combined.conflicts else STOPPED
+        said = (*combined.messages, *config[1])
+        return MergeResult(outcome, self.strategy, head, head, theirs, said, combined.conflicts)
+
+    def _leave(
+        self,
+        head: CommitId,
+        theirs: tuple[CommitId, ...],
+        combined: Combined,
+        config: dict[str, Any],
+        text: str,
+        verb: str,
+    ) -> None:
+        repository, current = self.repository, self.current
+        if current.changes:
+            try:
+                carry.check_no_overlap(current, combined.tree, "merge")
+            except WouldOverwrite as error:
+                raise Blocked(error) from error
+            # What is uncommitted lies elsewhere: the same merge into the worktree as it is.
+            side = Side.of_current(repository, current, "HEAD")
+            combined = self._combined(head, self._remaining(head), side)
+        landing.as_changes(
+            repository,
+            self.git.writer(),
+            current,
+            combined,
+            verb="merge",
+            reason=self.reason,
+            pending_next=Pending(
+                verb=verb,
+                head=head,
+                ours=head,
+                theirs=theirs,
+                message=text,
+                conflicts=combined.conflicts,
+                config=config,
+            ),
+            extra_refs=pending.orig_head(repository, head),
+            config=config,
+        )
+        self._forget_scratches()
+
+    def _forget_scratches(self) -> None:
+        """Of several merges the last one's scratch was discarded with the publication."""
+        for scratch in self.scratches:
+            if self.repository.store.changes_exist(scratch):
+                self.repository.store.delete_changes(scratch)
+
+
+def _after(combined: Combined, label: str) -> Side:
+    """What a merge led to, as our side of the next one."""
+    return Side(combined.tree, lambda: merging.Sourced(combined.source), label)
+
+
+def _nowhere(_: bytes) -> None:
+    return None
