@@ -17,8 +17,8 @@ _SANDBOX = "Sandbox options"
 _AFTER = "What becomes of the changes"
 
 
-def _shared(function: Function) -> Function:
-    """The options that `run` and `shell` have in common."""
+def environment_options(function: Function) -> Function:
+    """What a command sees: for every verb that runs one in an environment."""
     options = (
         section(
             _ENVIRONMENT,
@@ -48,6 +48,18 @@ def _shared(function: Function) -> Function:
                 "--cap-add <capability>", "add a capability to Docker's default set", multiple=True
             ),
             value("--cap-drop <capability>", "drop a capability (ALL: every one)", multiple=True),
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _shared(function: Function) -> Function:
+    """The options that `run` and `shell` have in common."""
+    options = (
+        section(
+            _SANDBOX,
             flag("-i, --interactive", "keep stdin connected (the default)", default=True),
             flag(
                 "-t, --tty",
@@ -75,7 +87,7 @@ def _shared(function: Function) -> Function:
     )
     for option in reversed(options):
         function = option(function)
-    return function
+    return environment_options(function)
 
 
 @verb(

@@ -47,6 +47,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("shortlog", "describing:shortlog", "Summarize the log by who wrote it"),
             ("ls-tree", "inspect:ls_tree", "List the contents of a directory in a commit"),
             ("rev-parse", "revparse:rev_parse", "Turn names of revisions into ids"),
+            ("bisect", "bisecting:bisect_verb", "Find the commit that brought a change"),
             ("merge-base", "inspect:merge_base", "Find common ancestors of commits"),
         ),
     ),

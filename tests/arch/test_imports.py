@@ -47,6 +47,7 @@ FOUNDATION = {
     "chain": "from a commit to directories",
     "planning": "how a command is run here",
     "trials": "a command in many commits",
+    "session": "what a bisection knows",
     "occupants": "who has the worktree mounted",
     "snapshot": "what is uncommitted",
     "position": "where the worktree stands",
@@ -70,6 +71,7 @@ FOUNDATION = {
 COMPOSED = {
     ("hookfiles", "copying"): "hooks for the inside of an environment are copied in like any file",
     ("init", "commit"): "the first commit is one like any other",
+    ("bisectrun", "bisect"): "a run marks commits as a person would",
     ("run", "commit"): "run -m commits what the command changed",
     ("stash", "moves"): "stash branch goes to a new branch",
 }
