@@ -20,9 +20,9 @@ _DELAY = 2.0
 
 
 class _Meter:
-    """Receives ``(phase, done, total)``: draws nothing before the delay is over.
+    """Receives ``(phase, done, total, words)``: draws nothing before the delay is over.
 
-    ``total`` 0 means that nobody knows.
+    ``total`` 0 means that nobody knows; ``words`` say it in other units than the bar does.
     """
 
     def __init__(self, delay: float) -> None:
@@ -31,7 +31,7 @@ class _Meter:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, phase: str, done: int = 0, total: int = 0) -> None:
+    def __call__(self, phase: str, done: int = 0, total: int = 0, words: str = "") -> None:
         if self._progress is None:
             if time.monotonic() - self._since < self._delay:
                 return
@@ -42,7 +42,8 @@ class _Meter:
             for other in self._tasks.values():
                 self._progress.stop_task(other)
             task = self._tasks[phase] = self._progress.add_task(phase, total=total or None)
-        self._progress.update(task, completed=done, total=total or None)
+        shown = f"{phase} {words}" if words else phase
+        self._progress.update(task, completed=done, total=total or None, description=shown)
 
     def stop(self) -> None:
         """Leave the terminal clean."""

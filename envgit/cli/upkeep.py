@@ -219,30 +219,62 @@ def _print_usage(app: App, result: DiskUsage, *, exact: bool) -> None:
         app.out.line(f"{size:>{width}}  {text}")
 
 
-@verb("fsck", "fsck [--full] [-q]", "fsck --repair")
+@verb(
+    "fsck",
+    "fsck [--no-full | --connectivity-only] [--unreachable] [--no-dangling] [--lost-found] [-q]",
+    "fsck --repair",
+)
 @flag("--full", "read every file of every layer and compare its content (default)", default=True)
+@flag("--connectivity-only", "only look whether each object and layer is there", to="connectivity")
+@flag("--unreachable", "show unreachable objects")
+@flag("--dangling", "show dangling objects (default)", default=True)
+@flag("--lost-found", "write dangling objects in .envgit/lost-found", to="lost")
 @flag("-q, --quiet", "only report problems")
 @flag("--repair", "give the worktree a new state at HEAD when its own cannot be read")
 @json_flag
-def fsck(app: App, full: bool, quiet: bool, repair: bool, as_json: bool) -> int:
+def fsck(
+    app: App,
+    full: bool,
+    connectivity: bool,
+    unreachable: bool,
+    dangling: bool,
+    lost: bool,
+    quiet: bool,
+    repair: bool,
+    as_json: bool,
+) -> int:
     """Verify every object, layer and file.
 
     Each git object is read and its hash compared, each pointer parsed, each file of each layer
-    compared with its pointer: metadata, and the content's sha256 unless --no-full. The exit status
-    is 0 when all is well. --repair mends what can be made again from the rest: a worktree's state.
+    compared with its pointer: metadata, and the content's sha256 unless --no-full. What is damaged
+    is named with the commits, branches and tags that need it. --repair mends what can be made again
+    from the rest: a worktree's state.
+
+    The exit status is 0 when all is well, else the sum of 1 (something is damaged), 2 (something
+    that is needed is missing), 4 (a pack is damaged) and 8 (a ref is).
     """
     from envgit.porcelain import fsck as porcelain
 
     if repair:
         porcelain.repair(app.repository)
     with progress(app, quiet=quiet) as meter:
-        problems = porcelain.fsck(app.repository, content=full, progress=meter)
+        problems = porcelain.fsck(
+            app.repository,
+            content=full,
+            connectivity=connectivity,
+            dangling=(dangling and not quiet) or lost,
+            unreachable=unreachable,
+            progress=meter,
+        )
+    if lost:
+        porcelain.lost_found(app.repository, problems)
     if as_json:
         app.out.json(problems)
     else:
         for problem in problems:
-            app.out.line(f"{problem.severity}: {problem.text}")
-    return 1 if any(problem.severity == "error" for problem in problems) else 0
+            plain = problem.severity in ("dangling", "unreachable")
+            app.out.line(problem.text if plain else f"{problem.severity}: {problem.text}")
+    return porcelain.status(problems)
 
 
 @verb("doctor", "doctor")

@@ -19,7 +19,7 @@ from envgit.layers.compare import Normalized
 from envgit.layers.copying import Copier
 from envgit.layers.entry import Entry, Kind, Node, join, walk
 from envgit.layers.marks import OPAQUE_NAMES
-from envgit.layers.scan import scan
+from envgit.layers.scan import Progress, scan
 from envgit.layers.writer import UNLINKABLE, WriteError, Writer, write_attributes
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -220,12 +220,28 @@ class _Unread:
 _UNREAD = "0" * 64
 
 
-def verify(root: str | bytes, node: Node, *, content: bool) -> Iterator[Problem]:
-    """Compare a layer on disk with what it should be; ``content`` reads every file."""
+def verify(
+    root: str | bytes,
+    node: Node,
+    *,
+    content: bool,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Problem]:
+    """Compare a layer on disk with what it should be; ``content`` reads every file.
+
+    ``threads`` and ``progress`` as for `scan`.
+    """
     if not os.path.isdir(root):
         yield Problem(b"", "the layer is missing")
         return
-    found = scan(os.fsencode(root), overlay=True, hashes=None if content else _Unread())
+    found = scan(
+        os.fsencode(root),
+        overlay=True,
+        hashes=None if content else _Unread(),
+        threads=threads,
+        progress=progress,
+    )
     for skipped in found.skipped:
         yield Problem(skipped.path, f"does not belong in a layer: {skipped.reason}")
     on_disk = dict(walk(found.node))

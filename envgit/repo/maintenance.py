@@ -65,7 +65,7 @@ class Counts:
 def count(repository: GitRepository) -> Counts:
     """Count; sizes are in bytes."""
     directory = os.path.join(repository.path, "objects", "pack")
-    loose = list(_loose(repository))
+    loose = list(loose_objects(repository))
     stems = [path[:-4] for path in index_paths(directory)]
     packed: set[bytes] = set()
     in_pack = 0
@@ -145,7 +145,7 @@ class Repack:
     def _prepare(self, stack: ExitStack) -> None:
         old = [path[:-4] for path in index_paths(self._directory)]
         self._replaced = [stem for stem in old if not _is_kept(stem)]
-        self._loose = list(_loose(self._repository))
+        self._loose = list(loose_objects(self._repository))
         found = reach(self._repository, self._start)
         elsewhere = _ids(stem for stem in old if stem not in self._replaced)
         ages = self._unreachable(found, elsewhere)
@@ -309,7 +309,7 @@ def _ids(stems: Iterable[str]) -> set[bytes]:
     return found
 
 
-def _loose(repository: GitRepository) -> Iterator[tuple[bytes, str]]:
+def loose_objects(repository: GitRepository) -> Iterator[tuple[bytes, str]]:
     """(id, path) of the loose objects."""
     objects = os.path.join(repository.path, "objects")
     for folder in os.listdir(objects):

@@ -216,6 +216,11 @@ class GitRepository:
         """The layer of a commit, whole. Raises NotAnEnvironment."""
         return read_node(self, TreeId(self.commit(commit).layer))
 
+    def tree_of(self, commit: str) -> RawTree:
+        """The tree of a commit that need not be an environment's: name -> (is a tree, id)."""
+        kind, data = self.read(commit)
+        return self._tree(parse_commit(commit, data).tree) if kind == "commit" else {}
+
     def _tree(self, oid: str) -> RawTree:
         return parse_tree(self.read(oid)[1])
 

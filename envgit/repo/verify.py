@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks every object of a repository for ``fsck``: that it can be read, is what its id says, and
-means something to envgit."""
+"""Checks every object of a repository for ``fsck``: that it can be read, is what its id says, means
+something to envgit, and that nothing which it leads to is missing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.layers.entry import Entry, Kind
 from envgit.repo import reflog
-from envgit.repo.commits import LAYER, ROOTFS, parse_commit, parse_tag
+from envgit.repo.commits import LAYER, ROOTFS, parse_commit
 from envgit.repo.escape import DIRECTORY_ENTRY, unescape
+from envgit.repo.maintenance import loose_objects
 from envgit.repo.metadata import FILE_NAME, Metadata
-from envgit.repo.pack import NUMBERS, object_id
+from envgit.repo.pack import BLOB, KINDS, NUMBERS, TREE, object_id
 from envgit.repo.packindex import PackError, PackIndex, index_paths
+from envgit.repo.reachable import is_ref, links, logs, refs, tips
 from envgit.repo.resemblance import parse_any_tree
 from envgit.repo.trees import parse_tree
 
@@ -28,125 +30,202 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ObjectProblem:
-    """What is wrong with an object: ``severity`` is ``error`` or ``warning``."""
+    """What is wrong: ``severity`` is ``error`` or ``warning``; ``kind`` is ``object`` (damaged, or
+    not what it should be), ``missing``, ``pack`` or ``ref``; ``oid`` the object in question."""
 
     severity: str
     text: str
+    kind: str = "object"
+    oid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """An object that no ref, reflog or worktree leads to; ``dangling``: no other object either."""
+
+    kind: str
+    oid: str
+    dangling: bool
 
 
 def verify_objects(
     repository: GitRepository, progress: Progress | None = None
 ) -> Iterator[ObjectProblem]:
     """Read everything; ``progress(done, total)`` is called now and then. Changes nothing."""
-    yield from _Verifier(repository, progress).run()
+    where, problems = stored(repository)
+    yield from problems
+    for number, found in enumerate(check(repository, where.items())):
+        if progress is not None and number % 1000 == 0:
+            progress(number, len(where))
+        if found is not None:
+            yield found
+    yield from References(repository).problems()
+    yield from History(repository).problems()
 
 
-class _Verifier:
-    def __init__(self, repository: GitRepository, progress: Progress | None) -> None:
+def stored(repository: GitRepository) -> tuple[dict[bytes, str], list[ObjectProblem]]:
+    """Every object's id and the pack it is in ("" for a loose one), and indexes that are bad."""
+    where: dict[bytes, str] = {binary: "" for binary, _ in loose_objects(repository)}
+    problems = []
+    directory = os.path.join(repository.path, "objects", "pack")
+    names = set(os.listdir(directory))
+    for path in index_paths(directory):
+        try:
+            with PackIndex(path) as index:
+                where.update(dict.fromkeys(index.ids(), os.path.basename(path)[:-4]))
+        except (PackError, OSError) as error:
+            text = error.message if isinstance(error, PackError) else f"{path}: {error.strerror}"
+            problems.append(ObjectProblem("error", text, "pack"))
+    for name in sorted(names):
+        if name.endswith(".idx") and name[:-4] + ".pack" not in names:
+            problems.append(ObjectProblem("error", f"{name} has no pack", "pack"))
+    return where, problems
+
+
+def check(
+    repository: GitRepository, objects: Iterable[tuple[bytes, str]]
+) -> Iterator[ObjectProblem | None]:
+    """For each object: what is wrong with its bytes, None when they are what the id says."""
+    for binary, pack in objects:
+        where = f"in {pack}.pack" if pack else "(loose)"
+        try:
+            kind, data = repository.read(binary.hex())
+        except EnvgitError:
+            text = f"object {binary.hex()} {where} is corrupt"
+            yield ObjectProblem("error", text, oid=binary.hex())
+            continue
+        if object_id(NUMBERS[kind], data) != binary:
+            text = f"object {binary.hex()} {where} is another"
+            yield ObjectProblem("error", text, oid=binary.hex())
+        else:
+            yield None
+
+
+class References:
+    """Checks that refs and reflogs lead somewhere, those of linked worktrees included."""
+
+    def __init__(self, repository: GitRepository) -> None:
         self._repository = repository
-        self._progress = progress
-        self._kinds: dict[bytes, str] = {}
-        self._bad: set[bytes] = set()
+
+    def problems(self) -> Iterator[ObjectProblem]:
+        try:
+            found = refs(self._repository.path)
+            self._repository.head()
+        except EnvgitError as error:
+            yield ObjectProblem("error", error.message, "ref")
+            return
+        for name, oid in found.items():
+            try:
+                self._repository.read(oid)
+            except EnvgitError:
+                severity = "error" if is_ref(name) else "warning"
+                text = f"{name} points at {oid}, which cannot be read"
+                yield ObjectProblem(severity, text, "ref", oid)
+        for place, name, entries in logs(self._repository.path):
+            own = os.path.relpath(place, self._repository.path)
+            full = name if own == "." else f"{own}/{name}"
+            for entry in entries:
+                if entry.new != reflog.ZERO and not self._repository.exists(entry.new):
+                    text = f"reflog of {full} mentions lost {entry.new}"
+                    yield ObjectProblem("warning", text, "ref", entry.new)
+
+
+class History:
+    """Follows history from every ref and reflog, as far as it can be followed, and checks each
+    environment. With ``shallow`` files' pointers need only be there (``--connectivity-only``)."""
+
+    def __init__(self, repository: GitRepository, *, shallow: bool = False) -> None:
+        self._repository = repository
+        self._shallow = shallow
+        self.reached: set[bytes] = set()
         # What was checked already, by what it was found as: a tree of a layer may hold whiteouts.
         self._trees: set[tuple[bytes, bool]] = set()
         self._pointers: dict[bytes, Entry | None] = {}
 
-    def run(self) -> Iterator[ObjectProblem]:
-        yield from self._stored()
-        yield from self._refs()
-        yield from self._history()
-
-    def _stored(self) -> Iterator[ObjectProblem]:
-        """Every object in packs: readable, and of the id it goes by."""
-        where: dict[bytes, str] = {}
-        for path in index_paths(os.path.join(self._repository.path, "objects", "pack")):
-            try:
-                with PackIndex(path) as index:
-                    where.update(dict.fromkeys(index.ids(), os.path.basename(path)[:-4]))
-            except PackError as error:
-                yield ObjectProblem("error", error.message)
-        for number, (binary, pack) in enumerate(where.items()):
-            if self._progress is not None and number % 1000 == 0:
-                self._progress(number, len(where))
+    def problems(self) -> Iterator[ObjectProblem]:
+        try:
+            stack = [bytes.fromhex(oid) for oid in tips(self._repository)]
+        except EnvgitError:
+            return  # said by References
+        while stack:
+            binary = stack.pop()
+            if binary in self.reached:
+                continue
+            self.reached.add(binary)
             kind, data = self._read(binary)
             if not kind:
-                yield ObjectProblem("error", f"object {binary.hex()} in {pack}.pack is corrupt")
-            elif object_id(NUMBERS[kind], data) != binary:
-                self._bad.add(binary)
-                yield ObjectProblem("error", f"object {binary.hex()} in {pack}.pack is another")
-        if self._progress is not None:
-            self._progress(len(where), len(where))
+                continue  # said by whoever leads here, or by check()
+            if kind == "tree":
+                yield from self._any_tree(f"tree {binary.hex()}", binary)
+                continue
+            for oid, number in links(kind, data):
+                if not self._repository.exists(oid.hex()):
+                    what = "parent" if kind == "commit" and number != TREE else "target"
+                    what = "tree" if number == TREE else what
+                    text = f"{kind} {binary.hex()}: its {what} {oid.hex()} is missing"
+                    yield ObjectProblem("error", text, "missing", oid.hex())
+                elif number != TREE or kind == "tag":
+                    stack.append(oid)
+            if kind == "commit":
+                tree = parse_commit("", data).tree
+                yield from self._environment(binary.hex(), bytes.fromhex(tree))
 
     def _read(self, binary: bytes) -> tuple[str, bytes]:
         """(kind, data), or empty strings for one that cannot be read."""
         try:
-            kind, data = self._repository.read(binary.hex())
+            return self._repository.read(binary.hex())
         except EnvgitError:
-            self._bad.add(binary)
             return "", b""
-        self._kinds[binary] = kind
-        return kind, data
 
-    def _refs(self) -> Iterator[ObjectProblem]:
-        try:
-            refs = dict(self._repository.refs())
-            head = self._repository.head()
-        except EnvgitError as error:
-            yield ObjectProblem("error", error.message)
-            return
-        if head.symbolic is None and head.commit is not None:
-            refs["HEAD"] = head.commit
-        for name, oid in refs.items():
-            if not self._read(bytes.fromhex(oid))[0]:
-                yield ObjectProblem("error", f"{name} points at {oid}, which cannot be read")
-        for name in reflog.names(self._repository.path):
-            for entry in self._repository.reflog(name):
-                if entry.new != reflog.ZERO and not self._repository.exists(entry.new):
-                    yield ObjectProblem("warning", f"reflog of {name} mentions lost {entry.new}")
-
-    def _history(self) -> Iterator[ObjectProblem]:
-        """Every commit from the refs, as far as history can be followed, and its environment."""
-        try:
-            stack = [bytes.fromhex(oid) for oid in self._repository.refs().values()]
-            head = self._repository.head().commit
-        except EnvgitError:
-            return  # said by _refs()
-        stack += [bytes.fromhex(head)] if head else []
-        seen: set[bytes] = set()
-        while stack:
-            binary = stack.pop()
-            if binary in seen:
-                continue
-            seen.add(binary)
-            kind, data = self._read(binary)
-            if kind == "tag":
-                stack.append(bytes.fromhex(parse_tag("", data).target))
-            elif kind == "commit":
-                commit = parse_commit(binary.hex(), data)
-                for parent in commit.parents:
-                    if not self._repository.exists(parent):
-                        yield ObjectProblem(
-                            "error", f"commit {commit.id}: its parent {parent} is missing"
-                        )
-                    else:
-                        stack.append(bytes.fromhex(parent))
-                yield from self._environment(commit.id, bytes.fromhex(commit.tree))
+    def _lost(self, where: str, what: str, binary: bytes) -> ObjectProblem:
+        """That an object is missing, or there and cannot be read."""
+        kind = "object" if self._repository.exists(binary.hex()) else "missing"
+        how = "cannot be read" if kind == "object" else "is missing"
+        return ObjectProblem("error", f"{where}: {what} {binary.hex()} {how}", kind, binary.hex())
 
     def _environment(self, commit: str, tree: bytes) -> Iterator[ObjectProblem]:
         kind, data = self._read(tree)
+        self.reached.add(tree)
         if kind != "tree":
-            yield ObjectProblem("error", f"commit {commit}: its tree {tree.hex()} cannot be read")
+            if kind or self._repository.exists(tree.hex()):
+                yield self._lost(f"commit {commit}", "its tree", tree)
             return
         entries = parse_any_tree(data)
         if not {ROOTFS, LAYER, FILE_NAME} <= entries.keys():
-            return  # an operation, or a commit of git's
+            yield from self._any_tree(f"commit {commit}", tree)  # an operation, a record, or git's
+            return
+        described = entries[FILE_NAME][1]
+        self.reached.add(described)
+        text = self._read(described)[1]
         try:
-            Metadata.parse(self._read(entries[FILE_NAME][1])[1])
+            Metadata.parse(text)
         except EnvgitError as error:
-            yield ObjectProblem("error", f"commit {commit}: {error.message}")
+            if text:
+                message = f"commit {commit}: {error.message}"
+                yield ObjectProblem("error", message, oid=described.hex())
+            else:
+                yield self._lost(f"commit {commit}", FILE_NAME.decode(), described)
         for part, in_layer in ((ROOTFS, False), (LAYER, True)):
             where = f"commit {commit}: {part.decode()}"
             yield from self._tree(where, entries[part][1], in_layer=in_layer)
+
+    def _any_tree(self, where: str, root: bytes) -> Iterator[ObjectProblem]:
+        """A tree that is no environment: all that it names must be there."""
+        stack = [root]
+        while stack:
+            tree = stack.pop()
+            self.reached.add(tree)
+            kind, data = self._read(tree)
+            if kind != "tree":
+                yield self._lost(where, "tree", tree)
+                continue
+            for oid, number in links(kind, data):
+                if number == TREE and oid not in self.reached:
+                    stack.append(oid)
+                elif number == BLOB:
+                    self.reached.add(oid)
+                    if not self._repository.exists(oid.hex()):
+                        yield self._lost(where, "blob", oid)
 
     def _tree(self, where: str, root: bytes, *, in_layer: bool) -> Iterator[ObjectProblem]:
         stack = [(where, root)]
@@ -155,48 +234,77 @@ class _Verifier:
             if (tree, in_layer) in self._trees:
                 continue
             self._trees.add((tree, in_layer))
+            self.reached.add(tree)
             kind, data = self._read(tree)
-            try:
-                entries = parse_tree(data) if kind == "tree" else None
-            except EnvgitError as error:
-                yield ObjectProblem("error", f"{path}: tree {tree.hex()}: {error.message}")
+            if kind != "tree":
+                yield self._lost(path, "tree", tree)
                 continue
-            if entries is None:
-                yield ObjectProblem("error", f"{path}: tree {tree.hex()} cannot be read")
+            try:
+                entries = parse_tree(data)
+            except EnvgitError as error:
+                text = f"{path}: tree {tree.hex()}: {error.message}"
+                yield ObjectProblem("error", text, oid=tree.hex())
                 continue
             if DIRECTORY_ENTRY not in entries:
-                yield ObjectProblem("error", f"{path}: tree {tree.hex()} has no entry '%dir'")
+                text = f"{path}: tree {tree.hex()} has no entry '%dir'"
+                yield ObjectProblem("error", text, oid=tree.hex())
             for name, (is_tree, oid) in entries.items():
-                below = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
                 if is_tree:
+                    below = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
                     stack.append((below, oid))
-                problem = None if is_tree else self._pointer(name, oid, in_layer=in_layer)
-                if name != DIRECTORY_ENTRY and problem is None:
-                    problem = _name_problem(name)
+                    continue
+                problem = self._pointer(name, oid, in_layer=in_layer)
                 if problem is not None:
-                    yield ObjectProblem("error", f"{below}: {problem}")
+                    below = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
+                    yield ObjectProblem("error", f"{below}: {problem[1]}", problem[0], oid.hex())
+            yield from self._names(path, entries)
 
-    def _pointer(self, name: bytes, oid: bytes, *, in_layer: bool) -> str | None:
-        """What is wrong with a pointer in its place."""
+    def _names(self, path: str, entries: Iterable[bytes]) -> Iterator[ObjectProblem]:
+        for name in entries:
+            if name != DIRECTORY_ENTRY:
+                try:
+                    unescape(name)
+                except EnvgitError as error:
+                    below = f"{path}/{name.decode('utf-8', 'backslashreplace')}"
+                    yield ObjectProblem("error", f"{below}: {error.message}")
+
+    def _pointer(self, name: bytes, oid: bytes, *, in_layer: bool) -> tuple[str, str] | None:
+        """What is wrong with a pointer in its place: (kind, words)."""
         if oid not in self._pointers:
+            self.reached.add(oid)
+            if self._shallow and self._repository.exists(oid.hex()):
+                return None
+            kind, data = self._read(oid)
+            if kind != "blob":
+                self._pointers[oid] = None
+                there = kind or self._repository.exists(oid.hex())
+                how = "cannot be read" if there else "is missing"
+                return "object" if there else "missing", f"pointer {oid.hex()} {how}"
             try:
-                self._pointers[oid] = Entry.parse(self._read(oid)[1])
+                self._pointers[oid] = Entry.parse(data)
             except EnvgitError as error:
                 self._pointers[oid] = None
-                return f"pointer {oid.hex()}: {error.message}"
+                return "object", f"pointer {oid.hex()}: {error.message}"
         entry = self._pointers[oid]
         if entry is None:
-            return f"pointer {oid.hex()} cannot be read"
+            return "object", f"pointer {oid.hex()} cannot be read"
         if (entry.kind == Kind.DIR) != (name == DIRECTORY_ENTRY):
-            return f"pointer {oid.hex()} is a {entry.kind} in the wrong place"
+            return "object", f"pointer {oid.hex()} is a {entry.kind} in the wrong place"
         if not in_layer and (entry.kind == Kind.WHITEOUT or entry.opaque):
-            return f"pointer {oid.hex()} belongs into a layer, not into a root filesystem"
+            text = f"pointer {oid.hex()} belongs into a layer, not into a root filesystem"
+            return "object", text
         return None
 
-
-def _name_problem(name: bytes) -> str | None:
-    try:
-        unescape(name)
-    except EnvgitError as error:
-        return error.message
-    return None
+    def unreachable(self, where: Iterable[bytes]) -> Iterator[Loose]:
+        """Of all objects ``where``, those that problems() did not come by."""
+        left = [oid for oid in where if oid not in self.reached]
+        kinds: dict[bytes, str] = {}
+        named: set[bytes] = set()
+        for oid in left:
+            kind, data = self._read(oid)
+            if kind:
+                kinds[oid] = kind
+                named.update(target for target, _ in links(kind, data))
+        order = {name.decode(): number for number, name in KINDS.items()}
+        for oid, kind in sorted(kinds.items(), key=lambda item: (order[item[1]], item[0])):
+            yield Loose(kind, oid.hex(), oid not in named)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from envgit.store.failures import explained
@@ -38,31 +38,18 @@ class Meter:
         Follows no symlinks; what vanishes meanwhile is not counted. Raises StoreError.
         """
         disk = content = files = directories = 0
-        try:
-            pending = [root]
-            top = os.lstat(root)
-        except FileNotFoundError:
-            return Usage()
-        disk, directories = top.st_blocks * 512, 1
-        while pending:
-            folder = pending.pop()
-            for entry in _entries(folder):
-                try:
-                    st = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if st.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
+        for st in _walk(root):
+            if stat.S_ISDIR(st.st_mode):
+                directories += 1
+            else:
+                if st.st_nlink > 1:
                     key = (st.st_dev, st.st_ino)
                     if key in self._seen:
                         continue
                     self._seen.add(key)
-                disk += st.st_blocks * 512
-                if entry.is_dir(follow_symlinks=False):
-                    directories += 1
-                    pending.append(entry.path)
-                else:
-                    files += 1
-                    content += st.st_size if entry.is_file(follow_symlinks=False) else 0
+                files += 1
+                content += st.st_size if stat.S_ISREG(st.st_mode) else 0
+            disk += st.st_blocks * 512
         return Usage(disk, content, files, directories)
 
     def measure_all(self, roots: Iterable[str]) -> Usage:
@@ -99,36 +86,76 @@ def exclusive_each(groups: Iterable[Iterable[str]]) -> list[Usage]:
 def _unshared(root: str, links: dict[tuple[int, int], list[int]]) -> Usage:
     """The inodes of one name; those of several are noted in ``links``: [names, found, ...]."""
     disk = content = files = directories = 0
-    pending: list[str] = []
+    for st in _walk(root):
+        size = st.st_size if stat.S_ISREG(st.st_mode) else 0
+        if stat.S_ISDIR(st.st_mode):
+            disk, directories = disk + st.st_blocks * 512, directories + 1
+        elif st.st_nlink == 1:
+            disk, content, files = disk + st.st_blocks * 512, content + size, files + 1
+        else:
+            fresh = [st.st_nlink, 0, st.st_blocks * 512, size]
+            links.setdefault((st.st_dev, st.st_ino), fresh)[1] += 1
+    return Usage(disk, content, files, directories)
+
+
+# Directories that stay open on the way down; the usual limit is 1024 a process.
+_KEPT = 200
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _walk(root: str) -> Iterator[os.stat_result]:
+    """The status of ``root`` and all beneath it. Paths may be longer than the kernel takes at once,
+    so every step is relative to an open directory."""
     try:
-        st = os.lstat(root)
+        with explained("measure", root, or_missing=True):
+            top = os.lstat(root)
+            yield top
+            if not stat.S_ISDIR(top.st_mode):
+                return
+            stack: list[tuple[int, list[str]]] = [(os.open(root, _DIRECTORY), [])]
     except FileNotFoundError:
-        return Usage()
-    if stat.S_ISDIR(st.st_mode):
-        pending, disk, directories = [root], st.st_blocks * 512, 1
-    elif st.st_nlink == 1:
-        return Usage(st.st_blocks * 512, st.st_size if stat.S_ISREG(st.st_mode) else 0, 1, 0)
-    while pending:
-        for entry in _entries(pending.pop()):
+        return
+    try:
+        with explained("measure", root):
+            yield from _listed(*stack[0])
+            while stack:
+                fd, pending = stack[-1]
+                if not pending:
+                    _up(stack)
+                    continue
+                try:
+                    below = os.open(pending.pop(), _DIRECTORY, dir_fd=fd)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                stack.append((below, []))
+                if len(stack) > _KEPT and stack[-_KEPT][0] >= 0:
+                    os.close(stack[-_KEPT][0])
+                    stack[-_KEPT] = (-1, stack[-_KEPT][1])
+                yield from _listed(*stack[-1])
+    finally:
+        for fd, _ in stack:
+            if fd >= 0:
+                os.close(fd)
+
+
+def _up(stack: list[tuple[int, list[str]]]) -> None:
+    """Leave a directory; the one above is opened again if it had to be closed."""
+    fd, _ = stack.pop()
+    try:
+        if stack and stack[-1][0] < 0:
+            stack[-1] = (os.open("..", _DIRECTORY, dir_fd=fd), stack[-1][1])
+    finally:
+        os.close(fd)
+
+
+def _listed(fd: int, folders: list[str]) -> Iterator[os.stat_result]:
+    """The status of everything in a directory; the names of directories go into ``folders``."""
+    with os.scandir(fd) as entries:
+        for entry in entries:
             try:
                 st = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            size = st.st_size if entry.is_file(follow_symlinks=False) else 0
-            if entry.is_dir(follow_symlinks=False):
-                disk, directories = disk + st.st_blocks * 512, directories + 1
-                pending.append(entry.path)
-            elif st.st_nlink == 1:
-                disk, content, files = disk + st.st_blocks * 512, content + size, files + 1
-            else:
-                fresh = [st.st_nlink, 0, st.st_blocks * 512, size]
-                links.setdefault((st.st_dev, st.st_ino), fresh)[1] += 1
-    return Usage(disk, content, files, directories)
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with explained("measure", folder, or_missing=True), os.scandir(folder) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
+            if stat.S_ISDIR(st.st_mode):
+                folders.append(entry.name)
+            yield st

@@ -38,6 +38,8 @@ FOUNDATION = {
     "facade": "the verbs as methods of a repository",
     "pending": "what is half done on purpose",
     "applying": "a change merged into HEAD beside uncommitted ones",
+    "picktext": "what cherry-pick and revert say",
+    "sequencer": "picks and reverts, one after the other",
     "landing": "what a merge or a pick ends with",
     "merging": "two states and their ancestor made one",
     "mergetext": "what a merge commit says",
@@ -55,6 +57,8 @@ FOUNDATION = {
     "carry": "uncommitted changes taken along",
     "publish": "how a change of state becomes visible",
     "contents": "reading files",
+    "workers": "work shared among processes",
+    "needed": "who needs what is damaged",
     "paths": "what paths mean that a user names",
     "naming": "what names mean and what things are called",
     "ranges": "what revision arguments mean",
@@ -73,6 +77,7 @@ COMPOSED = {
     ("init", "commit"): "the first commit is one like any other",
     ("bisectrun", "bisect"): "a run marks commits as a person would",
     ("run", "commit"): "run -m commits what the command changed",
+    ("pick", "commit"): "--continue commits the step that stopped",
     ("stash", "moves"): "stash branch goes to a new branch",
 }
 
