@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from envgit.cli import unmergedview
 from envgit.cli.patch import identify
 from envgit.cli.quoting import unquoted
 from envgit.cli.stat import mode_of, new_path
+from envgit.porcelain.status import Row
 
 if TYPE_CHECKING:
     from envgit.cli.app import App
     from envgit.layers.renames import FileChange
-    from envgit.porcelain.status import Row, Status, Upstream
+    from envgit.porcelain.status import Status, Unmerged, Upstream
 
 WORDS = {
     "A": "new file:",
@@ -45,13 +47,15 @@ def long(app: App, status: Status, *, hints: bool = True) -> Iterator[str]:
     if status.unflushed:
         yield "The machine went down before these changes were flushed; they may be incomplete."
         yield ""
+    yield from unmergedview.state(app, status, hints=hints)
     if status.rows:
         yield "Changes to be committed:"
-        if hints:
+        if hints and not unmergedview.is_merging(status):
             yield '  (use "envgit restore <path>..." to discard changes)'
         for row in status.rows:
             yield "\t" + out.paint("status.added", _long_row(app, row))
         yield ""
+    yield from unmergedview.section(app, status, hints=hints)
     if status.running:
         yield "Running:"
         for one in status.running:
@@ -59,7 +63,9 @@ def long(app: App, status: Status, *, hints: bool = True) -> Iterator[str]:
         yield ""
     for skipped in status.skipped:
         yield f"Cannot be kept: {out.path(skipped.path)} ({skipped.reason})"
-    if not status.rows:
+    if status.unmerged and not status.rows:
+        yield "no changes added to commit" + (' (use "envgit add")' if hints else "")
+    elif not status.rows:
         yield (
             "nothing to commit, working tree clean"
             if status.head
@@ -131,7 +137,12 @@ def short(app: App, status: Status, *, branch: bool, null: bool, colored: bool) 
 
     if branch:
         yield _branch_line(status, paint) + end
-    for row in status.rows:
+    for row in _with_unmerged(status):
+        if not isinstance(row, Row):
+            path = row.conflict.path
+            shown = unquoted(path) if null else _spaced(app, path)
+            yield f"{paint('status.unmerged', row.code)} {shown}{end}"
+            continue
         change = row.change
         mark = paint("status.added", change.status) + "  "
         if null:
@@ -142,6 +153,16 @@ def short(app: App, status: Status, *, branch: bool, null: bool, colored: bool) 
             yield f"{mark}{_spaced(app, change.old_path)} -> {_spaced(app, change.path)}{end}"
         else:
             yield mark + _spaced(app, new_path(change)) + end
+
+
+def _with_unmerged(status: Status) -> list[Row | Unmerged]:
+    """All that is listed, by path, as git's index has it."""
+    both: list[Row | Unmerged] = [*status.rows, *status.unmerged]
+    if not status.unmerged:
+        return both
+    return sorted(
+        both, key=lambda one: one.change.path if isinstance(one, Row) else one.conflict.path
+    )
 
 
 def _branch_line(status: Status, paint: Callable[[str, str], str]) -> str:
@@ -198,6 +219,11 @@ def porcelain_v2(app: App, status: Status, *, branch: bool, null: bool) -> Itera
             yield f"2 {fields} R{change.score} {names}{end}"
         else:
             yield f"1 {fields} {show(new_path(change))}{end}"
+    for one in status.unmerged:
+        sides = (one.conflict.base, one.conflict.ours, one.conflict.theirs)
+        modes = [mode_of(side) if side is not None else "000000" for side in (*sides, one.now)]
+        ids = " ".join(identify(side, full=True) for side in sides)
+        yield f"u {one.code} N... {' '.join(modes)} {ids} {show(one.conflict.path)}{end}"
 
 
 def as_json(status: Status) -> dict[str, object]:
@@ -221,4 +247,9 @@ def as_json(status: Status) -> dict[str, object]:
         "running": status.running,
         "skipped": status.skipped,
         "unflushed": status.unflushed,
+        "unfinished": status.unfinished,
+        "unmerged": [
+            {"path": one.conflict.path, "code": one.code, "kind": one.conflict.kind}
+            for one in status.unmerged
+        ],
     }

@@ -9,19 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from envgit.layers.compare import Change
-from envgit.layers.entry import Entry, Kind
+from envgit.layers.entry import Entry, Kind, find_entry
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.scan import Skipped
-from envgit.porcelain import snapshot
+from envgit.porcelain import pending, snapshot
+from envgit.porcelain.pending import Conflict, Pending
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 
+if TYPE_CHECKING:
+    from envgit.porcelain.snapshot import Current
+
 _CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
+
+
+# wt-status.c, wt_shortstatus_unmerged(): by which of base, ours and theirs there are.
+_CODES = {
+    (True, False, False): "DD",
+    (False, True, False): "AU",
+    (True, True, False): "UD",
+    (False, False, True): "UA",
+    (True, False, True): "DU",
+    (False, True, True): "AA",
+    (True, True, True): "UU",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +67,31 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmerged:
+    """A conflict that is not resolved. ``code`` is git's (``UU``, ``AA``, ``DU``: which sides
+    have the path); ``now`` what is there in the worktree."""
+
+    conflict: Conflict
+    code: str
+    now: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A merge or pick that stopped: its verb, and the commit being picked (None between two)."""
+
+    verb: str
+    commit: CommitId | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a worktree.
 
     ``branch`` is None when HEAD is detached; then ``detached`` says where ("at 2a35b70"). ``head``
     is None before the first commit. ``changes`` are all differences from HEAD, ``rows`` the same
-    as they are listed. ``unflushed``: the machine went down before the changes were flushed.
+    as they are listed, without those that are ``unmerged``. ``unfinished``: what was begun and is
+    not concluded. ``unflushed``: the machine went down before the changes were flushed.
     """
 
     branch: str | None
@@ -67,6 +103,8 @@ class Status:
     running: tuple[RunningCommand, ...]
     skipped: tuple[Skipped, ...]
     unflushed: bool
+    unmerged: tuple[Unmerged, ...] = ()
+    unfinished: Unfinished | None = None
 
     @property
     def clean(self) -> bool:
@@ -95,19 +133,49 @@ def status(
     spec = Pathspec.parse(paths)
     changes = [change for change in current.changes if picks(spec, change)]
     head = current.head
+    begun = pending.read(repository)
+    unmerged = _unmerged(repository, begun, current, spec)
+    open_paths = {one.conflict.path for one in unmerged}
+    listed = [change for change in changes if change.path not in open_paths]
     return Status(
         branch=head.branch,
         detached="" if head.branch else detached(repository, head.commit),
         head=head.commit,
         upstream=_upstream(repository, head.branch, head.commit),
         changes=tuple(changes),
-        rows=tuple(_rows(changes, whole=whole, renames=renames)),
+        rows=tuple(_rows(listed, whole=whole, renames=renames)),
         running=tuple(
             RunningCommand(one.pid, one.command) for one in repository.worktree.running()
         ),
         skipped=current.skipped,
         unflushed=bool(changes) and repository.worktree.maybe_incomplete(current.state),
+        unmerged=unmerged,
+        unfinished=_unfinished(begun),
     )
+
+
+def _unmerged(
+    repository: Repository, begun: Pending | None, current: Current, spec: Pathspec
+) -> tuple[Unmerged, ...]:
+    if begun is None or not begun.conflicts:
+        return ()
+    found = [
+        Unmerged(one, _CODES[_sides(one)], find_entry(current.tree, one.path))
+        for one in pending.unresolved(repository, begun, current)
+        if not spec or spec.matches(one.path)
+    ]
+    return tuple(sorted(found, key=lambda one: one.conflict.path))
+
+
+def _sides(conflict: Conflict) -> tuple[bool, bool, bool]:
+    """Which of base, ours and theirs have the path."""
+    return conflict.base is not None, conflict.ours is not None, conflict.theirs is not None
+
+
+def _unfinished(begun: Pending | None) -> Unfinished | None:
+    if begun is None or begun.verb == pending.SQUASH:
+        return None
+    return Unfinished(begun.verb, begun.theirs[0] if begun.theirs else None)
 
 
 def _rows(changes: list[Change], *, whole: bool, renames: bool) -> Iterable[Row]:
