@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.diffview import view_of
-from envgit.cli.logoptions import log_options, merges_from, query_from, style_from, tips_from
+from envgit.cli.logoptions import log_options, merges_from, query_from, style_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
 from envgit.errors import EnvgitError
@@ -37,13 +37,13 @@ def log(
     from envgit.porcelain import history, ranges
 
     app.page()
-    tips = tips_from(options)
-    revisions, picked = ranges.split_arguments(app.repository, arguments, paths)
+    given, after = with_stdin(app, arguments, paths, options)
+    revisions, picked = ranges.split_arguments(app.repository, given, after)
     query = query_from(options)
     if options.pop("walk_reflogs"):
-        entries = _reflogs(app, [*tips, *revisions], picked, query)
+        entries = _reflogs(app, revisions, picked, query)
     else:
-        entries = history.log(app.repository, [*tips, *revisions], paths=picked, query=query)
+        entries = history.log(app.repository, revisions, paths=picked, query=query)
     if as_json:
         _write_json(app, entries, picked, options)
         return 0
@@ -55,6 +55,24 @@ def log(
     for entry in entries:
         view.show(entry)
     return 0
+
+
+def with_stdin(
+    app: App,
+    arguments: Sequence[str],
+    paths: Sequence[str] | None,
+    options: dict[str, Any],
+) -> tuple[Sequence[str], Sequence[str] | None]:
+    """The revisions and paths with those that ``--stdin`` adds; paths follow a line ``--``."""
+    if not options.pop("stdin"):
+        return arguments, paths
+    lines = app.stdin.read().decode("utf-8", "surrogateescape").splitlines()
+    if "--" in lines:
+        at = lines.index("--")
+        lines, paths = lines[:at], [*(paths or ()), *lines[at + 1 :]]
+    if any(line.startswith("-") for line in lines):
+        raise EnvgitError("options not supported in --stdin mode")
+    return [*arguments, *(line for line in lines if line)], paths
 
 
 def _reflogs(app: App, revisions: Sequence[str], paths: Sequence[str], query: Query) -> Any:
@@ -173,8 +191,8 @@ def show(
     from envgit.porcelain import ranges
 
     app.page()
-    tips = tips_from(options)
-    names, picked = ranges.split_objects(app.repository, arguments, paths)
+    given, after = with_stdin(app, arguments, paths, options)
+    names, picked = ranges.split_objects(app.repository, given, after)
     query = query_from(options)
     options.pop("walk_reflogs")
     merges = merges_from(options, default="combined")
@@ -185,7 +203,7 @@ def show(
         return 0
     style = style_from(app, options, default=("patch",))
     view = LogView(app, style, Differences(app, style, merges, shown_paths))
-    _Shower(app, view, style, query).show([*tips, *names] or ["HEAD"])
+    _Shower(app, view, style, query).show(names or ["HEAD"])
     return 0
 
 
@@ -304,7 +322,7 @@ def write_reflog(
 ) -> None:
     """Write the reflogs of ``refs``, as the keywords of ``log_options`` say."""
     app.page()
-    tips_from(options)
+    options.pop("stdin")
     query = query_from(options)
     options.pop("walk_reflogs")
     options.pop("full_diff")

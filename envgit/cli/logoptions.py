@@ -45,16 +45,32 @@ CHOICE = section(
     value("--min-parents <number>", "show commits with so many parents", type=int),
     value("--max-parents <number>", "show commits with at most so many parents", type=int),
     flag("--first-parent", "follow only the first parent of merges"),
-    flag("--all", "begin at all refs and HEAD"),
-    value("--branches[=<pattern>]", "begin at branches", bare=""),
-    value("--tags[=<pattern>]", "begin at tags", bare=""),
-    value("--remotes[=<pattern>]", "begin at remote branches", bare=""),
-    value("--glob <pattern>", "begin at matching refs"),
+    flag("--all", "begin at all refs and HEAD", in_place=True),
+    value("--branches[=<pattern>]", "begin at branches", bare="", in_place=True),
+    value("--tags[=<pattern>]", "begin at tags", bare="", in_place=True),
+    value("--remotes[=<pattern>]", "begin at remote branches", bare="", in_place=True),
+    value("--glob <pattern>", "begin at matching refs", in_place=True),
+    value("--exclude <pattern>", "leave such refs out of the next of these", in_place=True),
+    flag("--reflog", "begin at all that reflogs mention", in_place=True),
+    flag(
+        "--bisect", "begin at the bad commit of a bisection, without its good ones", in_place=True
+    ),
+    flag("--not", "leave out what follows, or take it again", in_place=True),
+    flag("--stdin", "read further revisions and paths from standard input"),
     flag("-g, --walk-reflogs", "walk a reflog instead of the history"),
+    value("--no-walk[=<order>]", "show the named commits alone: sorted or unsorted", bare="sorted"),
+    flag("--do-walk", "overrides --no-walk"),
     flag("--follow", "follow one file through renames"),
     flag("--full-history", "do not simplify the history of paths"),
     flag("--full-diff", "show all changes of commits that touch the paths"),
     flag("--left-right", "mark the sides of A...B with < and >"),
+    flag("--left-only", "show the left side alone"),
+    flag("--right-only", "show the right side alone"),
+    flag("--cherry-pick", "leave out commits that the other side has too"),
+    flag("--cherry-mark", "mark them with =, others with +"),
+    flag("--cherry", "the same as --right-only --cherry-mark --no-merges"),
+    flag("--boundary", "show also, marked with -, where the range ends"),
+    flag("--ancestry-path", "show only what descends from the excluded commits"),
 )
 ORDER = section(
     "In which order",
@@ -89,16 +105,6 @@ def log_options(function: Function) -> Function:
     return CHOICE(ORDER(WRITING(diff_options(function))))
 
 
-def tips_from(options: dict[str, Any]) -> list[str]:
-    """``--all`` and its like as revision arguments."""
-    found = ["--all"] if options.pop("all") else []
-    for name in ("branches", "tags", "remotes", "glob"):
-        pattern = options.pop(name)
-        if pattern is not None:
-            found.append(f"--{name}={pattern}" if pattern else f"--{name}")
-    return found
-
-
 def query_from(options: dict[str, Any]) -> Query:
     """Which commits; takes what it reads out of ``options``. ``graph`` stays."""
     from envgit.porcelain.history import Patterns, Query, moment
@@ -114,6 +120,7 @@ def query_from(options: dict[str, Any]) -> Query:
     orders = {"topo_order": "topo", "date_order": "date", "author_date_order": "author-date"}
     chosen = [order for name, order in orders.items() if take(name)]
     reverse = take("reverse")
+    side, cherry = _sides(options)
     if graph and (reverse or options["walk_reflogs"]):
         other = "--reverse" if reverse else "--walk-reflogs"
         raise EnvgitError(f"options '{other}' and '--graph' cannot be used together")
@@ -133,7 +140,33 @@ def query_from(options: dict[str, Any]) -> Query:
         ancestry=graph,
         left_right=take("left_right"),
         follow=take("follow"),
+        boundary=take("boundary"),
+        ancestry_path=take("ancestry_path"),
+        side=side,
+        cherry=cherry,
+        **_walking(options),
     )
+
+
+def _walking(options: dict[str, Any]) -> dict[str, bool]:
+    how, again = options.pop("no_walk"), options.pop("do_walk")
+    if how not in (None, "sorted", "unsorted"):
+        raise EnvgitError("invalid argument to --no-walk")
+    return {"walk": how is None or again, "unsorted": how == "unsorted"}
+
+
+def _sides(options: dict[str, Any]) -> tuple[str, str]:
+    """Which side of A...B, and what becomes of commits that both sides have."""
+    left, right = options.pop("left_only"), options.pop("right_only")
+    omit, mark = options.pop("cherry_pick"), options.pop("cherry_mark")
+    if options.pop("cherry"):
+        right = mark = options["no_merges"] = True
+    if left and right:
+        raise EnvgitError("options '--right-only' and '--left-only' cannot be used together")
+    if omit and mark:
+        raise EnvgitError("options '--cherry-mark' and '--cherry-pick' cannot be used together")
+    side = "left" if left else "right" if right else ""
+    return side, "mark" if mark else "omit" if omit else ""
 
 
 def _parents(options: dict[str, Any]) -> tuple[int, int | None]:

@@ -325,7 +325,7 @@ SIMPLE: Mapping[str, Callable[[State], str]] = {
     "B": lambda state: state.entry.message,
     "d": _names((" (", ", ", ")")),
     "D": _names(("", ", ", "")),
-    "m": lambda state: state.entry.mark or ">",
+    "m": lambda state: state.entry.side,
     "S": lambda state: state.entry.source,
     "e": _nothing,
     "N": _nothing,

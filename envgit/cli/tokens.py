@@ -25,7 +25,8 @@ class Spelling(NamedTuple):
 
     ``takes`` says whether a value follows (NONE, VALUE, OPTIONAL: only when attached, LAST: unless
     nothing follows); ``bare`` is the value an OPTIONAL or LAST option has when none is. ``owner``
-    is the parameter's name, ``negation`` marks ``--no-X``.
+    is the parameter's name, ``negation`` marks ``--no-X``. One ``in_place`` stays where it stands
+    among the positionals.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Spelling(NamedTuple):
     takes: str
     bare: str = ""
     negation: bool = False
+    in_place: bool = False
 
 
 class Line:
@@ -97,7 +99,8 @@ def split(
 
 
 def _long(token: str, queue: list[str], spellings: dict[str, Spelling], line: Line) -> None:
-    name, equals, value = token.partition("=")
+    name, equals, attached = token.partition("=")
+    value: str | None = attached
     spelling = spellings.get(name) or _abbreviated(name, spellings)
     if spelling is None:
         raise UsageProblem(f"unknown option `{token[2:]}'", usage="short")
@@ -108,7 +111,7 @@ def _long(token: str, queue: list[str], spellings: dict[str, Spelling], line: Li
         return
     if not equals:
         if spelling.takes == OPTIONAL:
-            value = spelling.bare
+            value = spelling.bare if not spelling.in_place else None
         elif queue:
             value = queue.pop()
         elif spelling.takes == LAST:
@@ -163,6 +166,9 @@ def _emit(spelling: Spelling, value: str | None, line: Line) -> None:
         line.options = [pair for pair in line.options if pair[0] != spelling.owner]
         if spelling.bare != "flag":
             return
+    if spelling.in_place:
+        line.positionals.append(spelling.text if value is None else f"{spelling.text}={value}")
+        return
     if value is None:
         tokens = [spelling.text]
     elif spelling.text.startswith("--"):

@@ -28,7 +28,9 @@ class Option(click.Option):
 
     ``optional`` is the value it has when none is attached (``--color`` = ``--color=always``),
     ``last`` the value it has when nothing follows (``--merged`` = ``--merged HEAD``);
-    ``section`` the heading it is listed under; ``hint`` how its value is shown (``<msg>``).
+    ``section`` the heading it is listed under; ``hint`` how its value is shown (``<msg>``). One
+    ``in_place`` is not passed to the function: it stays among the positionals, where its order
+    counts.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class Option(click.Option):
         last: str | None = None,
         section: str = "",
         hint: str = "",
+        in_place: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, expose_value=not in_place, **kwargs)
+        self.in_place = in_place
         self.optional = optional
         self.last = last
         self.section = section
@@ -50,7 +54,10 @@ class Option(click.Option):
         """Every way to write this option, ``--no-X`` of options with a value included."""
         owner = self.name or ""
         if self.is_flag or self.count:
-            listed = [Spelling(text, owner, tokens.NONE) for text in self.opts]
+            here = self.in_place
+            listed = [Spelling(text, owner, tokens.NONE, in_place=here) for text in self.opts]
+            if here:
+                return listed
             return listed + [
                 Spelling(text, owner, tokens.NONE, bare="flag", negation=True)
                 for text in self.secondary_opts
@@ -60,7 +67,10 @@ class Option(click.Option):
             takes, bare = tokens.OPTIONAL, self.optional
         elif self.last is not None:
             takes, bare = tokens.LAST, self.last
-        listed = [Spelling(text, owner, takes, bare=bare) for text in self.opts]
+        here = self.in_place
+        listed = [Spelling(text, owner, takes, bare=bare, in_place=here) for text in self.opts]
+        if here:
+            return listed
         return listed + [
             Spelling(f"--no-{text[2:]}", owner, tokens.NONE, negation=True)
             for text in self.opts

@@ -7,8 +7,8 @@ Options mean what they mean in git-log(1). Nothing is read but commits, unless p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from envgit.repo.revisions import dwim
 from envgit.repo.traversal import Point, Rules, Step, Traversal
 
 if TYPE_CHECKING:
+    from envgit.layers.entry import Entry
     from envgit.layers.pathspec import Pathspec
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
@@ -53,14 +54,17 @@ class LogEntry:
     """A commit of the log.
 
     ``parents`` are those left after simplification to paths, ``edges`` those that will be shown
-    themselves. ``mark`` is ``<`` or ``>`` for the sides of ``A...B``, else empty. ``path`` is where
-    the file that ``--follow`` follows is in this commit.
+    themselves. ``mark`` is git's: ``<`` or ``>`` for the sides of ``A...B``, ``-`` at the boundary,
+    ``=`` where the other side has the same change, ``+`` where it has not, else empty; ``side`` is
+    what ``%m`` shows. ``source`` is what led to the commit. ``path`` is where the file that
+    ``--follow`` follows is in this commit.
     """
 
     commit: Commit
     parents: tuple[CommitId, ...]
     edges: tuple[CommitId, ...] = ()
     mark: str = ""
+    side: str = ">"
     source: str = ""
     reflog: ReflogStep | None = None
     path: bytes | None = None
@@ -127,7 +131,10 @@ class Query:
 
     ``since`` and ``until`` are seconds since the epoch. ``order``: default, topo, date or
     author-date. ``parents`` is the least and the greatest number of parents (None: no limit).
-    ``ancestry`` keeps the shape of the history for a graph.
+    ``ancestry`` keeps the shape of the history for a graph. ``side`` (``left``, ``right``),
+    ``cherry`` (``mark``, ``omit``), ``boundary`` and ``ancestry_path`` are as in
+    :class:`envgit.repo.traversal.Rules`. ``walk`` False: the named commits alone, newest first
+    or, with ``unsorted``, as named.
     """
 
     limit: int | None = None
@@ -143,6 +150,12 @@ class Query:
     ancestry: bool = False
     left_right: bool = False
     follow: bool = False
+    boundary: bool = False
+    ancestry_path: bool = False
+    side: str = ""
+    cherry: str = ""
+    walk: bool = True
+    unsorted: bool = False
 
 
 def log(
@@ -159,12 +172,10 @@ def log(
     ``--tags``. ``limit`` is short for the query's. Raises NoCommitsYet, and UnknownRevision.
     """
     query = query or Query()
-    if limit is None:
-        limit = query.limit
+    if limit is not None:
+        query = replace(query, limit=limit)
     entries = _Log(repository, revisions, _parse(paths), query).entries()
-    stop = None if limit is None else query.skip + limit
-    picked = islice(entries, query.skip, stop)
-    return reversed(list(picked)) if query.reverse else picked
+    return reversed(list(entries)) if query.reverse else entries
 
 
 def walk_reflog(
@@ -258,23 +269,50 @@ class _Log:
             wanted=_filter(self._repository, query),
             since=query.since,
             until=query.until,
+            boundary=query.boundary,
+            ancestry_path=query.ancestry_path,
+            side=query.side,
+            cherry=query.cherry,
+            changes=_changes(self._repository) if query.cherry else None,
         )
         point = self._repository.git.point
         return Traversal(point, tips.include, tips.exclude, left=tips.left, rules=rules)
 
     def entries(self) -> Iterator[LogEntry]:
-        if self._query.follow:
-            yield from self._followed()
+        query = self._query
+        stop = None if query.limit is None else query.skip + query.limit
+        if query.follow:
+            yield from islice(self._followed(), query.skip, stop)
             return
-        for step in self._traversal.steps():
+        if not query.walk:
+            yield from islice(self._named(), query.skip, stop)
+            return
+        for step in islice(self._traversal.steps(), query.skip, stop):
             yield self._entry(step)
+        if query.boundary:
+            for step in self._traversal.boundary():
+                yield self._entry(step)
+
+    def _named(self) -> Iterator[LogEntry]:
+        """The commits that were named, and no others."""
+        point, git = self._repository.git.point, self._repository.git
+        points = [point(oid) for oid in dict.fromkeys(self._tips.include)]
+        if not self._query.unsorted:
+            points.sort(key=lambda one: -one.time)
+        wanted = _filter(self._repository, self._query)
+        for one in points:
+            if wanted is None or wanted(one, len(one.parents)):
+                yield LogEntry(git.git_commit(one.id), one.parents)
 
     def _entry(self, step: Step, path: bytes | None = None) -> LogEntry:
         commit = self._repository.git.git_commit(step.point.id)
+        side = "-" if step.boundary else "=" if step.same else "<" if step.left else ">"
         mark = ""
-        if self._query.left_right:
-            mark = "<" if step.left else ">"
-        return LogEntry(commit, step.parents, step.edges, mark, path=path)
+        if self._query.left_right or side in "-=":
+            mark = side
+        elif self._query.cherry == "mark" and not self._query.ancestry:
+            mark = "+"
+        return LogEntry(commit, step.parents, step.edges, mark, side, path=path)
 
     def _followed(self) -> Iterator[LogEntry]:
         """The history of one file through its renames; merges are not looked at, as in git."""
@@ -320,6 +358,26 @@ def _same(repository: Repository, spec: Pathspec) -> Callable[[Point, Point | No
         return not differs(old, git.files(point.id), spec)
 
     return same
+
+
+def _changes(repository: Repository) -> Callable[[Point], Hashable]:
+    """What a commit changed, as a value that is equal for equal changes: path, and what it was
+    and became but for times. (git compares the lines of its patch.)"""
+    from envgit.layers.compare import changes
+
+    git = repository.git
+
+    def content(entry: Entry | None) -> Entry | None:
+        return None if entry is None else replace(entry, mtime=0, hardlinks=())
+
+    def value(point: Point) -> Hashable:
+        old = git.files(point.parents[0] if point.parents else None)
+        return frozenset(
+            (change.path, content(change.old), content(change.new))
+            for change in changes(old, git.files(point.id))
+        )
+
+    return value
 
 
 def _filter(repository: Repository, query: Query) -> Callable[[Point, int], bool] | None:

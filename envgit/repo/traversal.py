@@ -9,9 +9,10 @@ Ordering" and "History Simplification"; the results were compared with ``git log
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
 
 
@@ -28,12 +29,16 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Step:
     """A commit to show. ``parents`` are those left after simplification; ``edges`` those of them
-    that will be shown (what a graph draws); ``left``: from the left side of ``A...B``."""
+    that will be shown (what a graph draws); ``left``: from the left side of ``A...B``; ``same``:
+    the other side has a commit of the same changes; ``boundary``: not of the range, but a parent
+    of what is."""
 
     point: Point
     parents: tuple[CommitId, ...]
     edges: tuple[CommitId, ...]
     left: bool
+    same: bool = False
+    boundary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,12 @@ class Rules:
     interested in changed; ``ancestry`` keeps the shape of the history for a graph. ``wanted``
     decides on single commits (authors, messages); ``since`` stops the walk at older commits,
     ``until`` only hides newer ones.
+
+    ``boundary`` adds the parents at which the range ends. ``ancestry_path`` keeps what descends
+    from an excluded tip. ``side`` is ``left`` or ``right`` to show one side of ``A...B``.
+    ``cherry`` is ``mark`` or ``omit`` for commits that have an equal on the other side, by
+    ``changes(commit)``: a value that is equal for equal changes (None: not to be compared).
+    ``limited``: all of the range must be known before any of it is shown.
     """
 
     order: str = "default"
@@ -55,6 +66,16 @@ class Rules:
     wanted: Callable[[Point, int], bool] | None = None
     since: int | None = None
     until: int | None = None
+    boundary: bool = False
+    ancestry_path: bool = False
+    side: str = ""
+    cherry: str = ""
+    changes: Callable[[Point], Hashable] | None = None
+    limited: bool = False
+
+
+class NoBottom(EnvgitError):
+    """``--ancestry-path`` without an excluded commit to descend from."""
 
 
 class Traversal:
@@ -80,18 +101,43 @@ class Traversal:
         self._points: dict[CommitId, Point] = {}
         self._same: set[CommitId] = set()
         self._dull: set[CommitId] = set()
+        # Of the range and yet not shown: the other side's equals, or all of the other side.
+        self._hidden: set[CommitId] = set()
+        self._equal: set[CommitId] = set()
+        # While the boundary is collected: parents of what was shown, and what was shown.
+        self._edge: list[CommitId] = []
+        self._was_shown: set[CommitId] = set()
 
     def steps(self) -> Iterator[Step]:
         """The commits to show, in order. Lazy when the order and range allow it."""
-        limited = bool(self._exclude) or self._rules.order != "default" or self._rules.ancestry
+        rules = self._rules
+        ordered = rules.order != "default"
+        asked = rules.limited or rules.ancestry or rules.ancestry_path or rules.side or rules.cherry
         points: Iterator[Point] | list[Point] = self._stream()
-        if limited:
-            points = self._limited()
-            if self._rules.order != "default":
+        if self._exclude or ordered or asked:
+            points = self._narrowed(self._limited())
+            if ordered:
                 points = self._sorted(points)
         for point in points:
             if self._shown(point):
-                yield self._step(point)
+                step = self._step(point)
+                if rules.boundary:
+                    self._was_shown.add(point.id)
+                    self._edge += step.parents
+                yield step
+
+    def boundary(self) -> Iterator[Step]:
+        """After steps(), as far as they were taken: the parents of what was shown that were not."""
+        found = [oid for oid in dict.fromkeys(self._edge) if oid not in self._was_shown]
+        points = [self._point(oid) for oid in reversed(found)]
+        if self._rules.order != "default":
+            points = self._sorted(points)
+        known = {point.id for point in points} | self._was_shown
+        for point in points:
+            parents = self._parents(point)
+            edges = tuple(oid for oid in parents if oid in known) if self._rules.ancestry else ()
+            left = point.id in self._left
+            yield Step(point, parents, edges, left, point.id in self._equal, boundary=True)
 
     def candidates(self) -> list[tuple[Point, bool]]:
         """All commits of the range, newest first, each with whether nothing of interest changed in
@@ -168,6 +214,48 @@ class Traversal:
             waiting += sum(1 for oid in set(fresh) if oid not in self._dull)
         return [point for point in found if point.id not in self._dull]
 
+    def _narrowed(self, points: list[Point]) -> list[Point]:
+        """Without what other rules than exclusion leave out."""
+        rules = self._rules
+        if rules.cherry:
+            self._compare_sides(points)
+        if rules.side:
+            self._hidden.update(
+                point.id for point in points if (point.id in self._left) != (rules.side == "left")
+            )
+        if rules.ancestry_path:
+            points = self._descending(points)
+        return points
+
+    def _compare_sides(self, points: list[Point]) -> None:
+        """Find commits that have an equal on the other side; merges have none (patch-ids.c)."""
+        assert self._rules.changes is not None
+        sides: tuple[dict[Hashable, list[CommitId]], ...] = ({}, {})
+        for point in points:
+            if len(point.parents) < 2:
+                value = self._rules.changes(point)
+                if value is not None:
+                    sides[point.id in self._left].setdefault(value, []).append(point.id)
+        for value in sides[0].keys() & sides[1].keys():
+            self._equal.update(sides[0][value], sides[1][value])
+        if self._rules.cherry == "omit":
+            self._hidden |= self._equal
+
+    def _descending(self, points: list[Point]) -> list[Point]:
+        """What descends from an excluded tip, by links that are in the range."""
+        if not self._exclude:
+            raise NoBottom("--ancestry-path given but there are no bottom commits")
+        marked = set(self._exclude)
+        progress = True
+        while progress:
+            progress = False
+            for point in reversed(points):
+                if point.id not in marked and any(oid in marked for oid in point.parents):
+                    marked.add(point.id)
+                    progress = True
+        self._dull.update(point.id for point in points if point.id not in marked)
+        return [point for point in points if point.id in marked]
+
     def _mark_dull(self, point: Point, queue: list[tuple[int, int, CommitId]]) -> int:
         """Mark the ancestors known so far; returns how many of them were waiting in the queue."""
         queued = {oid for _, _, oid in queue}
@@ -239,7 +327,7 @@ class Traversal:
 
     def _shown(self, point: Point) -> bool:
         rules = self._rules
-        if point.id in self._dull or self._too_old(point):
+        if point.id in self._dull or point.id in self._hidden or self._too_old(point):
             return False
         if rules.until is not None and point.time > rules.until:
             return False
@@ -250,15 +338,21 @@ class Traversal:
         return rules.ancestry and sum(oid not in self._dull for oid in point.parents) >= 2
 
     def _step(self, point: Point) -> Step:
-        parents = point.parents
+        left, same = point.id in self._left, point.id in self._equal
+        parents = self._parents(point)
         if not self._rules.ancestry:
-            return Step(point, parents, (), point.id in self._left)
-        if self._rules.treesame is not None:
-            rewritten = (self._rewrite(parent) for parent in parents)
-            parents = tuple(dict.fromkeys(oid for oid in rewritten if oid is not None))
+            return Step(point, parents, (), left, same)
         drawn = parents[:1] if self._rules.first_parent else parents
-        edges = tuple(oid for oid in drawn if self._shown(self._point(oid)))
-        return Step(point, parents, edges, point.id in self._left)
+        if not self._rules.boundary:
+            drawn = tuple(oid for oid in drawn if self._shown(self._point(oid)))
+        return Step(point, parents, drawn, left, same)
+
+    def _parents(self, point: Point) -> tuple[CommitId, ...]:
+        """The parents of a commit, rewritten to what says something if a graph is drawn."""
+        if not self._rules.ancestry or self._rules.treesame is None:
+            return point.parents
+        rewritten = (self._rewrite(parent) for parent in point.parents)
+        return tuple(dict.fromkeys(oid for oid in rewritten if oid is not None))
 
     def _rewrite(self, oid: CommitId) -> CommitId | None:
         """The nearest ancestor that says something, None when there is none."""
