@@ -117,6 +117,8 @@ KNOWN: tuple[Setting, ...] = (
         "90.days.ago",
         "How long ``gc`` keeps the layers of a repository that cannot be found where it was.",
     ),
+    Setting("grep.column", "bool", "false", "Show columns of matches in ``grep``."),
+    Setting("grep.lineNumber", "bool", "false", "Show numbers of lines in ``grep``."),
     Setting(
         "include.path",
         "path",
@@ -161,7 +163,8 @@ _MAX_INCLUDE_DEPTH = 10  # as git's MAX_INCLUDE_DEPTH
 class Entry(NamedTuple):
     """One setting in force, with where it comes from, lowest level first.
 
-    ``level`` is ``git``, ``system``, ``global``, ``local`` or ``command``; ``origin`` is what
+    ``level`` is ``git``, ``system``, ``global``, ``local``, ``worktree`` or ``command``; ``origin``
+    is what
     ``git config --show-origin`` prints (``file:/path`` or ``command line:``).
     """
 
@@ -265,9 +268,11 @@ class Settings:
         *,
         environ: Mapping[str, str],
         repository: str | None = None,
+        worktree: str | None = None,
         overrides: Sequence[tuple[str, str | None]] = (),
     ) -> Settings:
-        """Read all levels: git's (a few), system, global, ``repository``'s file, ``overrides``.
+        """Read all levels: git's (a few), system, global, ``repository``'s file, ``worktree``'s
+        (``config.worktree`` of a linked one), ``overrides``.
 
         ``overrides`` are the ``-c`` options: name and text, None for ``-c name``. Raises
         SettingsError.
@@ -286,6 +291,8 @@ class Settings:
             entries.extend(_read(path, "global", environ))
         if repository is not None:
             entries.extend(_read(repository, "local", environ))
+        if worktree is not None:
+            entries.extend(_read(worktree, "worktree", environ))
         for name, value in overrides:
             entries.append(Entry(canonical(name), value, "command", "command line:"))
             if entries[-1].name == "include.path":

@@ -25,6 +25,7 @@ DEFAULTS: dict[str, str] = {
     "status.added": "green",
     "status.changed": "red",
     "status.untracked": "red",
+    "status.unmerged": "red",
     "status.nobranch": "red",
     "status.branch": "",
     "status.localbranch": "green",
@@ -33,6 +34,11 @@ DEFAULTS: dict[str, str] = {
     "decorate.tag": "bold yellow",
     "decorate.head": "bold cyan",
     "advice.hint": "yellow",
+    "grep.filename": "magenta",
+    "grep.linenumber": "green",
+    "grep.column": "green",
+    "grep.match": "bold red",
+    "grep.separator": "cyan",
 }
 
 # The columns of `log --graph`, in git's order (column_colors_ansi).

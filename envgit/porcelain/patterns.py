@@ -5,7 +5,8 @@ Source: regex(7) and the behaviour of glibc, which git uses; compared with ``git
 patterns. Text is UTF-8: ``.`` and brackets match a whole character. A match never holds a newline,
 so that a whole file can be searched at once. What differs: of alternatives that match at one place
 POSIX takes the longest, Python the first, which shows in ``-o``, not in which lines match; names of
-collating elements are not known; case of letters beyond ASCII is ignored in literals only.
+collating elements are not known; every character beyond ASCII counts as a letter, ``[[:upper:]]``
+and ``[[:lower:]]`` know ASCII alone, and case beyond it is ignored in literals and brackets only.
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ _CLASSES = {
 # A character of UTF-8 beyond ASCII.
 _BEYOND = rb"[\xc2-\xf4][\x80-\xbf]{1,3}"
 _ANY = rb"(?:[^\n\x80-\xff]|" + _BEYOND + rb")"
-_WORD = rb"[0-9A-Za-z_]"
+_INSIDE_WORD = rb"[0-9A-Za-z_\x80-\xff]"
 _ESCAPES = {
-    "w": _WORD,
-    "W": rb"(?:[^0-9A-Za-z_\n\x80-\xff]|" + _BEYOND + rb")",
+    "w": rb"(?:[0-9A-Za-z_]|" + _BEYOND + rb")",
+    "W": rb"[^0-9A-Za-z_\n\x80-\xff]",
     "s": rb"[ \t\r\f\v]",
     "S": rb"(?:[^\s\x80-\xff]|" + _BEYOND + rb")",
 }
+_WORD_STARTS = rb"(?<!" + _INSIDE_WORD + rb")(?=" + _INSIDE_WORD + rb")"
+_WORD_ENDS = rb"(?<=" + _INSIDE_WORD + rb")(?!" + _INSIDE_WORD + rb")"
 _ANCHORS = {
-    "<": rb"\b(?=[0-9A-Za-z_])",
-    ">": rb"\b(?<=[0-9A-Za-z_])",
-    "b": rb"\b",
-    "B": rb"\B",
+    "<": _WORD_STARTS,
+    ">": _WORD_ENDS,
+    "b": _WORD_STARTS + rb"|" + _WORD_ENDS,
+    "B": rb"(?!" + _WORD_STARTS + rb"|" + _WORD_ENDS + rb")",
     "`": rb"^",
     "'": rb"$",
 }
@@ -99,9 +102,13 @@ def _literal(char: str, ignore_case: bool) -> bytes:
 class _Branch:
     """A group under construction: the pieces of the branch at hand, and those before it."""
 
-    __slots__ = ("number", "pieces", "repeatable", "repeated")
+    __slots__ = ("before", "closed", "number", "pieces", "repeatable", "repeated")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, before: frozenset[int] = frozenset()) -> None:
+        # The groups that back references may mean: those closed before this one began, and those
+        # closed in the branches so far.
+        self.before = before
+        self.closed: frozenset[int] = frozenset()
         self.number = number
         self.pieces: list[bytes] = []
         self.repeatable = False
@@ -116,7 +123,7 @@ class _Translator:
         self._at = 0
         self._stack = [_Branch(0)]
         self._opened = 0
-        self._closed: set[int] = set()
+        self._closed: frozenset[int] = frozenset()
 
     def run(self) -> bytes:
         while self._at < len(self._text):
@@ -160,11 +167,13 @@ class _Translator:
         top = self._stack[-1]
         if kind == "(":
             self._opened += 1
-            self._stack.append(_Branch(self._opened))
+            self._stack.append(_Branch(self._opened, self._closed))
         elif kind == ")":
             self._close(char)
         elif kind == "|":
             top.pieces.append(b"|")
+            top.closed |= self._closed
+            self._closed = top.before
             top.repeatable = False
         elif kind in ("^", "$"):
             self._anchor(kind.encode())
@@ -193,11 +202,11 @@ class _Translator:
     def _close(self, char: str) -> None:
         if len(self._stack) == 1:
             if not self._extended:
-                raise PatternError("Unmatched ) or \\)")
+                raise PatternError("Unmatched ( or \\(")
             self._add(_literal(char, self._ignore_case))
             return
         done = self._stack.pop()
-        self._closed.add(done.number)
+        self._closed |= done.closed | {done.number}
         self._add(b"(" + b"".join(done.pieces) + b")")
 
     def _escape(self, char: str) -> None:
@@ -235,10 +244,10 @@ class _Translator:
         stop = self._text.find(end, self._at)
         inside = self._text[self._at : stop] if stop >= 0 else self._text[self._at :]
         found = re.fullmatch(r"(\d*)(?:(,)(\d*))?", inside, re.ASCII)
-        if found is None:
-            raise PatternError("Invalid content of \\{\\}")
         if stop < 0:
             raise PatternError("Unmatched \\{")
+        if found is None:
+            raise PatternError("Invalid content of \\{\\}")
         low, comma, high = found.groups()
         if not low and not comma:
             raise PatternError("Invalid content of \\{\\}")
@@ -261,6 +270,7 @@ class _Translator:
         first = True
         ascii_parts: list[str] = []
         others: list[str] = []
+        letters = False
         while True:
             if self._at >= len(text):
                 raise PatternError("Invalid regular expression")
@@ -269,7 +279,9 @@ class _Translator:
                 break
             first = False
             if text.startswith("[:", self._at):
-                ascii_parts.append(self._class())
+                name = self._class()
+                ascii_parts.append(_CLASSES[name])
+                letters = letters or name in ("alpha", "alnum", "graph", "print")
                 continue
             low = self._element()
             high = low
@@ -282,7 +294,7 @@ class _Translator:
             if ord(high) < ord(low):
                 raise PatternError("Invalid range end")
             self._range(low, high, ascii_parts, others)
-        return self._set("".join(ascii_parts), others, negated)
+        return self._set("".join(ascii_parts), others, negated=negated, letters=letters)
 
     def _range(self, low: str, high: str, ascii_parts: list[str], others: list[str]) -> None:
         if low.isascii():
@@ -301,9 +313,7 @@ class _Translator:
         if name not in _CLASSES:
             raise PatternError("Invalid character class name")
         self._at = end + 2
-        if self._ignore_case and name in ("upper", "lower"):
-            name = "alpha"
-        return _CLASSES[name]
+        return "alpha" if self._ignore_case and name in ("upper", "lower") else name
 
     def _element(self) -> str:
         text = self._text
@@ -320,10 +330,12 @@ class _Translator:
         self._at += 1
         return text[self._at - 1]
 
-    def _set(self, inside: str, others: list[str], negated: bool) -> bytes:
+    def _set(self, inside: str, others: list[str], *, negated: bool, letters: bool) -> bytes:
         if self._ignore_case:
             others = [case for char in others for case in (char, char.lower(), char.upper())]
         beyond = b"|".join(re.escape(_encode(char)) for char in dict.fromkeys(others))
+        if letters:
+            beyond = _BEYOND
         # A newline in brackets would let a match leave its line.
         ascii_set = b"(?!\\n)[" + inside.encode() + b"]" if inside else b""
         if not negated:

@@ -128,7 +128,9 @@ class Texts:
             # As wide as the id was, for columns count.
             return found[0] if index is None else b"<%0*d>" % (len(found[0]), index)
 
-        return re.sub(rb"\b[0-9a-f]{7,40}\b", number, output)
+        return re.sub(
+            rb"(?<![0-9a-zA-Z_])[0-9a-f]{7,40}\b|(?<=\x1b\[3[0-9]m)[0-9a-f]{7,40}", number, output
+        )
 
     def set_tag(self, name: str, number: int) -> None:
         """A light tag in both."""
