@@ -3,19 +3,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, json_flag, value, verb
 from envgit.errors import EnvgitError
 
+if TYPE_CHECKING:
+    from envgit.porcelain.check import FirstGood
+    from envgit.porcelain.moves import MoveResult
+
 
 @verb(
     "rollback",
     "rollback [--keep-history] [-n <number> | <commit>]",
-    "rollback [--keep-history] --check <command> [<commit>]",
+    "rollback [--keep-history] --check <command> [--bisect] [<commit>]",
 )
 @value("-n <number>", "go back by this many commits", to="count", type=int)
 @value("--check <command>", "go back until the command succeeds, and say how far")
+@flag("--bisect", "with --check: 1, 2, 4, ... commits back, then by halves", to="by_halves")
 @flag("--keep-history", "make a new commit with the earlier state instead")
 @value("-m, --message <message>", "with --keep-history: the new commit's message")
 @flag("-q, --quiet", "be quiet, only report errors")
@@ -25,6 +32,7 @@ def rollback(
     app: App,
     count: int | None,
     check: str | None,
+    by_halves: bool,
     keep_history: bool,
     message: str | None,
     quiet: bool,
@@ -38,28 +46,79 @@ def rollback(
     reverses the rollback.
 
     With --check, the command is run by the environment's shell in each commit, beginning with the
-    current one, until it succeeds there; that is where the branch goes.
+    current one, until it succeeds there; that is where the branch goes. With --bisect, few commits
+    are tried, supposing that it fails in all from some commit on.
     """
+    if by_halves and check is None:
+        raise EnvgitError("--bisect is for --check <command>")
     if count is not None and count < 1:
         raise EnvgitError(f"-n takes a positive number, not {count}")
+    found = None
     if check is not None:
-        from envgit.porcelain.check import first_good
-
-        found = first_good(app.repository, check, start=revision, notify=app.out.note)
-        if found.steps == 0 and not found.dirty:
-            app.out.line("the check succeeds where we are; nothing was rolled back")
+        found = _checked(app, check, revision, by_halves=by_halves, quiet=quiet, as_json=as_json)
+        if found.commit == app.repository.git.head().commit and not found.dirty:
+            if as_json:
+                app.out.json(_check_record(found, None))
+            elif not quiet:
+                app.out.line("the check succeeds where we are; nothing was rolled back")
             return 0
         revision = found.commit
     result = app.repository.rollback(
         revision, count=count, keep_history=keep_history, message=message
     )
     if as_json:
-        app.out.json(result)
+        app.out.json(result if found is None else _check_record(found, result))
     elif not quiet:
+        if found is not None:
+            app.out.line(_how_far(found))
         app.out.line(f"HEAD is now at {changed.one_line(app, result.commit)}")
     if not quiet:
         changed.say_parked(app, result)
     return 0
+
+
+def _checked(
+    app: App, check: str, start: str | None, *, by_halves: bool, quiet: bool, as_json: bool
+) -> FirstGood:
+    """Where the command succeeds; what it writes goes to stderr where JSON has stdout."""
+    from envgit.porcelain.check import first_good
+
+    found = first_good(
+        app.repository,
+        check,
+        start=start,
+        bisect=by_halves,
+        capture=as_json,
+        notify=_say_nothing if quiet else app.out.note,
+    )
+    for trial in found.trials:
+        if trial.output:
+            app.out.note(trial.output.decode("utf-8", "surrogateescape").rstrip("\n"))
+    return found
+
+
+def _say_nothing(text: str) -> None:
+    """What --quiet does with notices."""
+
+
+def _how_far(found: FirstGood) -> str:
+    steps, trials = found.steps, len(found.trials)
+    back = f"{steps} commit{'s' * (steps != 1)} back" if steps else "without uncommitted changes"
+    return f"the check succeeds {back} ({trials} trial{'s' * (trials != 1)})"
+
+
+def _check_record(found: FirstGood, result: MoveResult | None) -> dict[str, object]:
+    trials = [
+        {
+            "commit": trial.commit,
+            "exit_code": trial.exit_code,
+            "signal": trial.signal,
+            "duration_ms": trial.duration_ms,
+        }
+        for trial in found.trials
+    ]
+    moved = {} if result is None else {"moved": result}
+    return {"commit": found.commit, "steps": found.steps, "trials": trials, **moved}
 
 
 @verb("reset", "reset [--mixed | --soft | --hard | --keep] [-q] [<commit>]", dashes=True)
