@@ -13,10 +13,11 @@ from envgit.layers.compare import Change, changes
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import hooks, layering, messages, pending, position, snapshot
+from envgit.porcelain import hooks, layering, messages, pending, position, snapshot, transactions
 from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, moving_head, publish
 from envgit.porcelain.repository import Repository
+from envgit.porcelain.transactions import Step
 from envgit.repo.commits import subject_of
 from envgit.repo.metadata import Metadata, RunRecord
 
@@ -170,8 +171,12 @@ def commit(
     return result
 
 
-def draft(runs: Sequence[RunRecord], changed: Sequence[Change]) -> str:
-    """A message for a commit: the commands that made it, or what it changes."""
+def draft(
+    runs: Sequence[RunRecord], changed: Sequence[Change], packages: Sequence[Step] = ()
+) -> str:
+    """A message for a commit: what apt did, or the commands that made it, or what it changes."""
+    if packages:
+        return transactions.message(packages, (word for run in runs for word in run.argv))
     commands = [shlex.join(run.argv) for run in runs if run.exit_code == 0] or [
         shlex.join(run.argv) for run in runs
     ]
@@ -237,7 +242,7 @@ def _message(
     if wording.text is None:
         if not wording.auto and wording.edit is None:
             raise EmptyMessage("no commit message given", hint="use -m, -F, --auto or an editor")
-        wording.text = draft(runs, selected)
+        wording.text = draft(runs, selected, transactions.since_head(repository, selected))
         if wording.auto:
             wording.source = wording.source or ("message",)
     text = wording.text

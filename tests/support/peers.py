@@ -18,9 +18,12 @@ _ASK = {
 
 NAMES = frozenset(
     {
+        "apt-get",
+        "bash",
         "bwrap",
         "buildah",
         "crun",
+        "dpkg-deb",
         "git",
         "gpg",
         "mmdebstrap",
@@ -30,6 +33,7 @@ NAMES = frozenset(
         "strace",
         "tar",
         "umoci",
+        "zsh",
         "zstd",
     }
 )

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hooks that come with envgit, doing their work: in git, in apt, in the shells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support import builders, cli
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.root, pytest.mark.needs("overlay")]
+
+
+def git(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Real git, which finds the envgit of this Python; it must succeed."""
+    path = f"{Path(cli.program()[0]).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["git", "-c", "user.name=T", "-c", "user.email=t@x", *argv],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+# -- git ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A git repository with an environment in it and branches ``main`` and ``new``, whose lock
+    files name the environment's first and second commit."""
+    builders.rootfs(tmp_path / "rootfs")
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / ".gitignore").write_text(".envgit\n")
+    cli.run(["init", "-q", "--from", f"rootfs:{tmp_path}/rootfs"], cwd=folder).ok()
+    cli.run(["hook", "install", "git"], cwd=folder).ok()
+    lock(folder, "# the environment\n\n" + head(folder) + "\n")
+    git(folder, "checkout", "-q", "-b", "new")
+    cli.run(["run", "sh", "-c", "echo 2 > /etc/two"], cwd=folder).ok()
+    cli.run(["commit", "-q", "-m", "two"], cwd=folder).ok()
+    lock(folder, head(folder))
+    return folder
+
+
+def lock(folder: Path, text: str) -> None:
+    """Commit a lock file to git."""
+    (folder / "envgit.lock").write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "lock")
+
+
+def head(folder: Path) -> str:
+    """The environment's HEAD."""
+    return cli.run(["rev-parse", "HEAD"], cwd=folder).ok().stdout.strip()
+
+
+def subject(folder: Path) -> str:
+    """The subject of the environment's HEAD."""
+    return cli.run(["log", "-1", "--format=%s"], cwd=folder).ok().stdout.strip()
+
+
+@pytest.mark.peer("git>=2.36")
+def test_the_environment_follows_the_branch(sources: Path) -> None:
+    done = git(sources, "checkout", "-q", "main")
+    assert "the environment is now at" in done.stderr
+    assert subject(sources).startswith("init")
+    git(sources, "switch", "-q", "new")
+    assert subject(sources) == "two"
+    git(sources, "checkout", "-q", "main")
+    git(sources, "merge", "-q", "new")
+    assert subject(sources) == "two"
+    # Checking out files is no change of branch; nor does a branch with the same lock move anything.
+    assert not git(sources, "checkout", "HEAD~1", "--", "envgit.lock").stderr.count("envgit:")
+    git(sources, "reset", "-q", "--hard")
+    assert "envgit:" not in git(sources, "checkout", "-q", "new").stderr
+
+
+@pytest.mark.peer("git>=2.36")
+def test_uncommitted_changes_come_along_or_keep_it_where_it_is(sources: Path) -> None:
+    cli.run(["run", "sh", "-c", "echo mine > /etc/mine"], cwd=sources).ok()
+    git(sources, "checkout", "-q", "main")
+    assert subject(sources).startswith("init")
+    assert "etc/mine" in cli.run(["status", "-s"], cwd=sources).stdout
+    git(sources, "checkout", "-q", "new")
+    cli.run(["run", "sh", "-c", "echo mine > /etc/two"], cwd=sources).ok()
+    done = git(sources, "checkout", "-q", "main")
+    assert "the environment stays as it is" in done.stderr
+    assert "etc/two" in done.stderr
+    assert subject(sources) == "two"
+    assert cli.run(["run", "cat", "/etc/two"], cwd=sources).ok().stdout == "mine\n"
+
+
+@pytest.mark.peer("git>=2.36")
+def test_a_lock_may_name_a_branch_and_lie_elsewhere(sources: Path, tmp_path: Path) -> None:
+    apart = tmp_path / "apart"
+    builders.rootfs(tmp_path / "other")
+    cli.run(["init", "-q", "-b", "work", apart, "--from", f"rootfs:{tmp_path}/other"]).ok()
+    cli.run(["checkout", "-q", "-b", "else"], cwd=apart).ok()
+    cli.run(["commit", "-q", "--allow-empty", "-m", "else"], cwd=apart).ok()
+    git(sources, "config", "envgit.environment", "../apart")
+    git(sources, "config", "envgit.lock", "env/lock")
+    (sources / "env").mkdir()
+    (sources / "env" / "lock").write_text("work")  # without a newline at its end
+    git(sources, "add", "-A")
+    git(sources, "commit", "-q", "-m", "lock")
+    git(sources, "checkout", "-q", "main")
+    (sources / "deep").mkdir()
+    git(sources / "deep", "checkout", "-q", "new")
+    assert cli.run(["branch", "--show-current"], cwd=apart).ok().stdout == "work\n"
+
+
+@pytest.mark.peer("git>=2.36")
+@pytest.mark.parametrize(
+    "text", ["nonsense\n", "--orphan=x\n", "", "# only this\n", "$(touch x)\n"]
+)
+def test_a_lock_without_a_commit_changes_nothing(sources: Path, text: str) -> None:
+    git(sources, "checkout", "-q", "-b", "odd")
+    lock(sources, text)
+    before = cli.run(["reflog"], cwd=sources).stdout
+    git(sources, "checkout", "-q", "new")
+    done = git(sources, "checkout", "-q", "odd")
+    assert "it stays as it is" in done.stderr or "the environment stays as it is" in done.stderr
+    assert cli.run(["reflog"], cwd=sources).stdout == before
+    assert not (sources / "x").exists()
+
+
+def test_installing_spares_a_hook_that_is_there(sources: Path) -> None:
+    mine = sources / ".git" / "hooks" / "post-merge"
+    mine.write_text("#!/bin/sh\n")
+    done = cli.run(["hook", "install", "git"], cwd=sources).exited(1)
+    assert "another file is at" in done.stderr
+    assert mine.read_text() == "#!/bin/sh\n"
+    cli.run(["hook", "install", "git", "--force"], cwd=sources).ok()
+    assert mine.read_bytes() == (ROOT / "hooks/git/post-merge").read_bytes()
+
+
+# -- apt ------------------------------------------------------------------------------------------
+
+BOUND = ("bin", "sbin", "lib/apt", "lib/dpkg", "lib/x86_64-linux-gnu", "share", "libexec", "lib64")
+
+
+class Apt:
+    """An environment in which the host's apt and dpkg work on an empty database of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        content: builders.Tree = {
+            "etc": {
+                "apt": {"apt.conf.d": None, "preferences.d": None},
+                "passwd": "root:x:0:0:root:/root:/bin/sh\n",
+                "group": "root:x:0:\n",
+            },
+            "tmp": None,
+            "usr": {"lib": None},
+            "var": {
+                "lib": {
+                    "dpkg": {"status": "", "info": None, "updates": None},
+                    "apt": {"lists": {"partial": None}},
+                },
+                "cache": {"apt": {"archives": {"partial": None}}},
+                "log": {"apt": None},
+            },
+        }
+        builders.tree(folder / "rootfs", content)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (folder / "rootfs" / name).symlink_to(f"usr/{name}")
+        cli.run(["init", "-q", self.project, "--from", f"rootfs:{folder}/rootfs"]).ok()
+
+    def run(self, script: str) -> cli.Result:
+        """Run a shell script inside; it must succeed."""
+        volumes = [
+            word
+            for name in BOUND
+            if (Path("/usr") / name).is_dir()
+            for word in ("-v", f"/usr/{name}:/usr/{name}:ro")
+        ]
+        volumes += ["-v", "/etc/alternatives:/etc/alternatives:ro"]
+        volumes += ["-v", f"{self.folder}:/debs:ro"]
+        return cli.run(["run", *volumes, "sh", "-c", script], cwd=self.project).ok()
+
+    def package(self, name: str, version: str, depends: str = "") -> str:
+        """Build an empty package; its path inside."""
+        control = self.folder / f"{name}-{version.replace(':', '_')}" / "DEBIAN" / "control"
+        control.parent.mkdir(parents=True)
+        control.write_text(
+            textwrap.dedent(f"""\
+                Package: {name}
+                Version: {version}
+                Architecture: all
+                Maintainer: T <t@x>
+                Description: nothing
+            """)
+            + (f"Depends: {depends}\n" if depends else "")
+        )
+        made = self.folder / f"{name}_{version.replace(':', '_')}.deb"
+        build = ["dpkg-deb", "--build", "--root-owner-group", control.parents[1], made]
+        subprocess.run(build, check=True, capture_output=True)
+        return f"/debs/{made.name}"
+
+    def commit(self) -> str:
+        """Commit with the drafted message; that message."""
+        cli.run(["commit", "-q", "--auto"], cwd=self.project).ok()
+        return cli.run(["log", "-1", "--format=%B"], cwd=self.project).ok().stdout.strip()
+
+
+APT = "apt-get -qq -y -o APT::Sandbox::User=root --allow-downgrades"
+
+
+@pytest.mark.peer("apt-get>=1.1")
+@pytest.mark.peer("dpkg-deb>=1.19")
+def test_commit_auto_names_what_apt_did(tmp_path: Path) -> None:
+    apt = Apt(tmp_path)
+    cli.run(["hook", "install", "apt"], cwd=apt.project).ok()
+    shown = cli.run(["status", "-s"], cwd=apt.project).ok().stdout
+    assert "etc/apt/apt.conf.d/80envgit" in shown
+    assert "already there" in cli.run(["hook", "install", "apt"], cwd=apt.project).ok().stdout
+    cli.run(["commit", "-q", "-m", "apt hook"], cwd=apt.project).ok()
+
+    one, two = apt.package("tool", "1.0-1"), apt.package("tool", "1:1.0~rc1")
+    needy = apt.package("needy", "3", depends="tool")
+    apt.run(f"{APT} install {one}")
+    assert apt.commit() == "apt: install tool 1.0-1"
+
+    apt.run(f"{APT} install {two} {needy}")
+    assert apt.commit() == (
+        "apt: upgrade tool 1.0-1 -> 1:1.0~rc1, +1 more\n\n"
+        "upgrade tool 1.0-1 -> 1:1.0~rc1\ninstall needy 3"
+    )
+
+    apt.run(f"{APT} install {one}; {APT} remove needy")
+    assert apt.commit().splitlines()[2:] == [
+        "downgrade tool 1:1.0~rc1 -> 1.0-1",
+        "remove needy 3",
+    ]
+
+    # What comes to nothing is no transaction; nor is what dpkg did not do.
+    apt.run(f"{APT} install {needy}; {APT} remove needy; {APT} -s install {two}")
+    assert not apt.commit().startswith("apt:")
+
+
+def test_a_hostile_record_does_not_break_the_draft(tmp_path: Path) -> None:
+    project = cli.changed_project(tmp_path)
+    write = "mkdir -p /var/lib/envgit; cd /var/lib/envgit; "
+    for text in (
+        "printf 'transaction 1.1\\ninstall \\033[31m all 1\\ninstall a all $(id)\\n'",
+        "head -c 3000000 /dev/zero",
+        "i=0; while [ $i -lt 5000 ]; do echo 'install x all 1 2 3'; i=$((i+1)); done",
+    ):
+        script = f"{write} {{ {text}; }} > apt-transactions"
+        cli.run(["run", "sh", "-c", script], cwd=project).ok()
+        cli.run(["commit", "-q", "--auto"], cwd=project).ok()
+        said = cli.run(["log", "-1", "--format=%s"], cwd=project).ok().stdout
+        assert not said.startswith("apt:")
+    script = f"{write} rm apt-transactions; ln -s /etc/shadow apt-transactions"
+    cli.run(["run", "sh", "-c", script], cwd=project).ok()
+    cli.run(["commit", "-q", "--auto"], cwd=project).ok()
+
+
+# -- shells ---------------------------------------------------------------------------------------
+
+PROMPT = ROOT / "hooks/shell/envgit-prompt.sh"
+SHELLS = {
+    "bash": ("bash", "--norc", "-c", f'. {PROMPT}; PS1="<\\$(__envgit_ps1)>"; echo "${{PS1@P}}"'),
+    "zsh": (
+        "zsh",
+        "-fc",
+        f". {PROMPT}; setopt PROMPT_SUBST; PS1='<$(__envgit_ps1)>'; print -P \"$PS1\"",
+    ),
+    "sh": ("sh", "-c", f'. {PROMPT}; printf "<%s>\\n" "$(__envgit_ps1)"'),
+}
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [
+        "sh",
+        pytest.param("bash", marks=pytest.mark.peer("bash>=4.4")),
+        pytest.param("zsh", marks=pytest.mark.peer("zsh>=5")),
+    ],
+)
+def test_the_prompt_shows_where_the_environment_is(shell: str, tmp_path: Path) -> None:
+    project = cli.changed_project(tmp_path)
+
+    def prompt(folder: Path = project, **env: str) -> str:
+        path = f"{Path(cli.program()[0]).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            SHELLS[shell],
+            cwd=folder,
+            env={**os.environ, "PATH": path, **env},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert not done.stderr
+        return done.stdout.strip()
+
+    assert prompt() == "< (main)>"
+    assert prompt(ENVGIT_PS1_SHOWDIRTYSTATE="1") == "< (main *)>"
+    (project / "deep" / "er").mkdir(parents=True)
+    assert prompt(project / "deep" / "er") == "< (main)>"
+    assert prompt(tmp_path) == "<>"
+    cli.run(["commit", "-q", "-m", "x"], cwd=project).ok()
+    assert prompt(ENVGIT_PS1_SHOWDIRTYSTATE="1") == "< (main)>"
+
+    odd = "$(touch${IFS}pwned)%n`id`"
+    cli.run(["switch", "-q", "-c", odd], cwd=project).ok()
+    assert prompt() == f"< ({odd})>"
+    assert not (project / "pwned").exists()
+    cli.run(["switch", "-q", "--detach"], cwd=project).ok()
+    found = cli.run(["rev-parse", "HEAD"], cwd=project).ok().stdout[:7]
+    assert prompt() == f"< (({found}...))>"
+
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / ".envgit").write_text(f"gitdir: {project}/.envgit\n")
+    assert prompt(linked) == f"< (({found}...))>"
