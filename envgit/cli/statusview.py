@@ -48,6 +48,11 @@ def long(app: App, status: Status, *, hints: bool = True) -> Iterator[str]:
         yield "The machine went down before these changes were flushed; they may be incomplete."
         yield ""
     yield from unmergedview.state(app, status, hints=hints)
+    if status.bisecting is not None:
+        yield f"You are currently bisecting, started from branch '{status.bisecting}'."
+        if hints:
+            yield '  (use "envgit bisect reset" to get back to the original branch)'
+        yield ""
     if status.rows:
         yield "Changes to be committed:"
         if hints and not unmergedview.is_merging(status):

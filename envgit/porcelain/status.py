@@ -18,7 +18,7 @@ from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.scan import Skipped
-from envgit.porcelain import pending, snapshot
+from envgit.porcelain import pending, session, snapshot
 from envgit.porcelain.pending import Conflict, Pending
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
@@ -92,6 +92,7 @@ class Status:
     is None before the first commit. ``changes`` are all differences from HEAD, ``rows`` the same
     as they are listed, without those that are ``unmerged``. ``unfinished``: what was begun and is
     not concluded. ``unflushed``: the machine went down before the changes were flushed.
+    ``bisecting`` is where a bisection that is under way began: a branch, or the short id of a commit.
     """
 
     branch: str | None
@@ -105,6 +106,7 @@ class Status:
     unflushed: bool
     unmerged: tuple[Unmerged, ...] = ()
     unfinished: Unfinished | None = None
+    bisecting: str | None = None
 
     @property
     def clean(self) -> bool:
@@ -151,7 +153,15 @@ def status(
         unflushed=bool(changes) and repository.worktree.maybe_incomplete(current.state),
         unmerged=unmerged,
         unfinished=_unfinished(begun),
+        bisecting=_bisecting(repository),
     )
+
+
+def _bisecting(repository: Repository) -> str | None:
+    found = session.read(repository)
+    if found is None:
+        return None
+    return repository.git.abbrev(found.origin) if found.start == found.origin else found.start
 
 
 def _unmerged(
