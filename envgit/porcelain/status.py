@@ -92,7 +92,7 @@ class Status:
     is None before the first commit. ``changes`` are all differences from HEAD, ``rows`` the same
     as they are listed, without those that are ``unmerged``. ``unfinished``: what was begun and is
     not concluded. ``unflushed``: the machine went down before the changes were flushed.
-    ``bisecting`` is where a bisection that is under way began: a branch, or the short id of a commit.
+    ``bisecting`` is where a bisection under way began: a branch, or the short id of a commit.
     """
 
     branch: str | None
@@ -138,7 +138,7 @@ def status(
     begun = pending.read(repository)
     unmerged = _unmerged(repository, begun, current, spec)
     open_paths = {one.conflict.path for one in unmerged}
-    listed = [change for change in changes if change.path not in open_paths]
+    listed = list(_besides(changes, open_paths))
     return Status(
         branch=head.branch,
         detached="" if head.branch else detached(repository, head.commit),
@@ -162,6 +162,23 @@ def _bisecting(repository: Repository) -> str | None:
     if found is None:
         return None
     return repository.git.abbrev(found.origin) if found.start == found.origin else found.start
+
+
+def _besides(changes: Sequence[Change], unmerged: set[bytes]) -> Iterable[Change]:
+    """The changes without the unmerged paths, and without directories that are new for those."""
+    above = {path[: path.index(b"/", at)] for path in unmerged for at in _slashes(path)}
+    for change in changes:
+        if change.path in unmerged:
+            continue
+        if change.path in above and not _is_dir(change.old) and _is_dir(change.new):
+            if change.old is not None:
+                yield Change(change.path, change.old, None)
+            continue
+        yield change
+
+
+def _slashes(path: bytes) -> list[int]:
+    return [at for at, byte in enumerate(path) if byte == ord("/")]
 
 
 def _unmerged(
