@@ -77,6 +77,7 @@ _OPTIONS: dict[str, tuple[str, object]] = {
 )
 @flag("--allow-unrelated-histories", "allow merging unrelated histories", to="allow_unrelated")
 @flag("--signoff", "add a Signed-off-by trailer")
+@flag("--no-verify", "bypass pre-merge-commit and commit-msg hooks", to="no_verify")
 @json_flag
 @argument("names", nargs=-1)
 def merge(
@@ -191,11 +192,22 @@ def _merge(app: App, names: Sequence[str], chosen: dict[str, Any], *, as_json: b
     quiet = chosen["quiet"]
     _check(chosen)
     message = _message(app, chosen)
+
+    def report(result: MergeResult) -> None:
+        if as_json:
+            app.out.json(result)
+        else:
+            stat = chosen["stat"] and not chosen["no_diffstat"]
+            _say(app, result, quiet=quiet, stat=stat, squash=chosen["squash"])
+
     try:
+        edit = _editing(app, chosen["edit"], given=message is not None)
         result = app.repository.merge(
             *names,
             message=message,
-            edit=_editing(app, chosen["edit"], given=message is not None),
+            edit=edit,
+            template=_with_comments if edit is not None else None,
+            report=report,
             ff=chosen["ff"] is not False,
             ff_only=bool(chosen["ff_only"]),
             squash=bool(chosen["squash"]),
@@ -205,17 +217,14 @@ def _merge(app: App, names: Sequence[str], chosen: dict[str, Any], *, as_json: b
             allow_unrelated=chosen["allow_unrelated"],
             log=_number(chosen["log"]),
             signoff=chosen["signoff"],
+            verify=not chosen["no_verify"],
         )
     except NotMergeable as error:
         app.out.note(error.message)
         return 1
     except Blocked as error:
         return _say_blocked(app, error, chosen["strategy"] or "ort", quiet=quiet)
-    if as_json:
-        app.out.json(result)
-    else:
-        _say(app, result, quiet=quiet, stat=chosen["stat"] and not chosen["no_diffstat"])
-    return 1 if result.conflicts or result.outcome == "no message" else 0
+    return 1 if result.conflicts or result.outcome in ("no message", "refused") else 0
 
 
 def _check(chosen: dict[str, Any]) -> None:
@@ -258,11 +267,11 @@ def _editing(app: App, wanted: bool | None, *, given: bool) -> Callable[[str], s
     if not wanted:
         return None
 
-    def ask(draft: str) -> str:
-        text = editor.edit(app, editor.default_path(app, "MERGE_MSG"), draft + _TEMPLATE)
-        return editor.clean(text, comments=True)
+    return lambda text: editor.edit(app, editor.default_path(app, "MERGE_MSG"), text)
 
-    return ask
+
+def _with_comments(draft: str) -> str:
+    return draft + _TEMPLATE
 
 
 def _conclude(app: App, *, edit: bool | None) -> int:
@@ -274,24 +283,26 @@ def _conclude(app: App, *, edit: bool | None) -> int:
     require_pending(app.repository)
     terminal = app.stdin_is_terminal and app.out.stdout_is_terminal
 
-    def ask(draft: str) -> str:
-        text = template(app, draft, verbose=False)
-        edited = editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
-        return editor.clean(edited, comments=True)
+    def ask(text: str) -> str:
+        return editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
+
+    def fill(draft: str) -> str:
+        return template(app, draft, verbose=False)
 
     asks = terminal if edit is None else edit
-    summary.write(app, app.repository.commit(edit=ask if asks else None))
+    result = app.repository.commit(edit=ask if asks else None, template=fill if asks else None)
+    summary.write(app, result)
     return 0
 
 
 # -- what is said ---------------------------------------------------------------------------------
 
 
-def _say(app: App, result: MergeResult, *, quiet: bool, stat: bool) -> None:
+def _say(app: App, result: MergeResult, *, quiet: bool, stat: bool, squash: bool) -> None:
     out, git = app.out, app.repository.git
     if result.outcome == "up to date":
         if not quiet:
-            out.line("Already up to date.")
+            out.line("Already up to date." + (" (nothing to squash)" if squash else ""))
         return
     ahead = result.outcome == "fast-forward"
     squashed_ahead = (
@@ -311,10 +322,11 @@ def _say(app: App, result: MergeResult, *, quiet: bool, stat: bool) -> None:
         out.line("Squash commit -- not updating HEAD")
     if result.outcome == "conflicts":
         out.line(_FAILED)
-    elif result.outcome == "stopped":
+    elif result.outcome == "stopped" or (result.outcome == "squashed" and not squashed_ahead):
         out.note("Automatic merge went well; stopped before committing as requested")
     elif result.outcome == "no message":
         out.note("error: Empty commit message.")
+    if result.outcome in ("no message", "refused"):
         out.note("Not committing merge; use 'envgit commit' to complete the merge.")
     elif stat and not quiet and (ahead or squashed_ahead or result.outcome == "merged"):
         _write_stat(app, result, result.theirs[0] if squashed_ahead else result.commit)

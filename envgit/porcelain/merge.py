@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import ChangesId, CommitId
-from envgit.porcelain import carry, landing, mergetext, merging, pending, snapshot
+from envgit.porcelain import carry, hooks, landing, mergetext, merging, messages, pending, snapshot
 from envgit.porcelain.carry import WouldOverwrite
 from envgit.porcelain.mergetext import Merging
 from envgit.porcelain.merging import Combined, Side
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 UP_TO_DATE, FAST_FORWARD, MERGED = "up to date", "fast-forward", "merged"
 STOPPED, SQUASHED, CONFLICTS = "stopped", "squashed", "conflicts"
-NO_MESSAGE = "no message"
+NO_MESSAGE, REFUSED = "no message", "refused"
 STRATEGIES = ("octopus", "ort", "ours", "recursive")
 
 
@@ -47,6 +47,12 @@ class Unrelated(EnvgitError):
 
 class NotFastForward(EnvgitError):
     """Only a fast-forward was allowed."""
+
+
+class Unmerged(EnvgitError):
+    """The conflicts of another merge are not resolved."""
+
+    prefix = "error"
 
 
 class NoOctopus(Refused):
@@ -97,6 +103,7 @@ class Options:
     allow_unrelated: bool = False
     log: int = 0
     signoff: bool = False
+    verify: bool = True
 
 
 def merge(
@@ -105,14 +112,17 @@ def merge(
     *,
     message: str | None = None,
     edit: Callable[[str], str] | None = None,
+    template: Callable[[str], str] | None = None,
+    report: Callable[[MergeResult], None] | None = None,
     **options: Any,
 ) -> MergeResult:
     """Merge ``revisions`` into HEAD; options are those of `Options`.
 
     Without conflicts HEAD's branch moves; else what is merged is uncommitted, the conflicts are
     pending, and ``commit`` or ``merge --continue`` concludes. Uncommitted changes stay where the
-    merge does not touch them. Raises NotMergeable, Unrelated, NotFastForward, NoOctopus, Blocked,
-    AlreadyPending, WorktreeBusy.
+    merge does not touch them. ``report`` gets the result before the post-merge hook is called.
+    Raises NotMergeable, Unrelated, NotFastForward, NoOctopus, Blocked, AlreadyPending,
+    WorktreeBusy.
     """
     chosen = Options(**options)
     if chosen.strategy is not None and chosen.strategy not in STRATEGIES:
@@ -121,11 +131,16 @@ def merge(
             f"Available strategies are: {' '.join(STRATEGIES)}."
         )
     with repository.locked("merge"):
-        pending.check_nothing(repository, "merge")
         check_idle(repository)
+        _check_nothing_pending(repository)
         named = [_named(repository, name) for name in revisions]
         work = _Merge(repository, chosen, snapshot.stable(repository), named)
-        return work.run(message, edit)
+        result = work.run(message, edit, template)
+    if report is not None:
+        report(result)
+    if result.outcome in (FAST_FORWARD, MERGED, SQUASHED):
+        hooks.run_hook(repository, "post-merge", "1" if result.squashed else "0")
+    return result
 
 
 def quit_merge(repository: Repository) -> None:
@@ -158,6 +173,20 @@ def require_pending(
     return found
 
 
+def _check_nothing_pending(repository: Repository) -> None:
+    found = pending.read(repository)
+    if found is not None and found.conflicts:
+        current = snapshot.describe(repository)
+        if pending.unresolved(repository, found, current):
+            raise Unmerged(
+                "Merging is not possible because you have unmerged files.\n"
+                "fatal: Exiting because of an unresolved conflict.",
+                hint="Fix them up in the environment, and then use 'envgit add <file>' to mark"
+                " resolution and make a commit.",
+            )
+    pending.check_nothing(repository, "merge")
+
+
 def _named(repository: Repository, name: str) -> Merging:
     try:
         return Merging(name, repository.git.resolve(name))
@@ -184,7 +213,12 @@ class _Merge:
         # What several merges left to be thrown away besides the last one's scratch.
         self.scratches: list[ChangesId] = []
 
-    def run(self, message: str | None, edit: Callable[[str], str] | None) -> MergeResult:
+    def run(
+        self,
+        message: str | None,
+        edit: Callable[[str], str] | None,
+        template: Callable[[str], str] | None,
+    ) -> MergeResult:
         options, head = self.options, self.head
         if head is None:
             return self._into_nothing()
@@ -206,12 +240,36 @@ class _Merge:
         text = self._text(head, theirs, message)
         if combined.conflicts or not options.commit:
             return self._stop(head, commits, combined, config, text)
-        if edit is not None:
-            text = edit(text)
-            if not text.strip():
-                stopped = self._stop(head, commits, combined, config, text)
-                return replace(stopped, outcome=NO_MESSAGE)
-        return self._commit(head, commits, combined, config, text)
+        try:
+            final = self._approved(text, edit, template)
+        except hooks.HookRefused as error:
+            self.repository.notify(f"error: {error.message}")
+            stopped = self._stop(head, commits, combined, config, text)
+            return replace(stopped, outcome=REFUSED)
+        if not final.strip():
+            stopped = self._stop(head, commits, combined, config, final)
+            return replace(stopped, outcome=NO_MESSAGE)
+        return self._commit(head, commits, combined, config, final)
+
+    def _approved(
+        self,
+        text: str,
+        edit: Callable[[str], str] | None,
+        template: Callable[[str], str] | None,
+    ) -> str:
+        """The final message, after hooks and editor. Raises HookRefused."""
+        env = {"ENVGIT_EDITOR": ":"} if edit is None else {}
+        if self.options.verify:
+            hooks.require(self.repository, "pre-merge-commit", env=env, locked=True)
+        return messages.compose(
+            self.repository,
+            text,
+            source=("merge",),
+            edit=edit,
+            template=template,
+            verify=self.options.verify,
+            file="MERGE_MSG",
+        )
 
     def _remaining(self, head: CommitId) -> list[Merging]:
         """What is to be merged, without what HEAD or another of them has already."""
