@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.merge import MergeResult
     from envgit.porcelain.moves import MoveResult
     from envgit.porcelain.occupants import HostMount
+    from envgit.porcelain.pick import PickResult
     from envgit.porcelain.run import RunResult
     from envgit.porcelain.stash import Applied, Stashed
     from envgit.porcelain.status import Status
@@ -133,6 +134,21 @@ class Verbs:
         from envgit.porcelain.branches import delete_tags
 
         return delete_tags(self, names)
+
+    def cherry_pick(self: Any, *revisions: str, **options: Any) -> PickResult:
+        """Do commits again on top of HEAD; see :func:`envgit.porcelain.pick.cherry_pick`.
+
+        The options are those of :class:`envgit.porcelain.sequencer.Options`.
+        """
+        from envgit.porcelain.pick import Options, cherry_pick
+
+        return cherry_pick(self, revisions, options=Options(**options))
+
+    def revert(self: Any, *revisions: str, **options: Any) -> PickResult:
+        """Undo commits in new ones; see :func:`envgit.porcelain.pick.revert`."""
+        from envgit.porcelain.pick import Options, revert
+
+        return revert(self, revisions, options=Options(**options))
 
     def stash(self: Any, message: str | None = None, **options: Any) -> Stashed | None:
         """Put the uncommitted changes away; see :func:`envgit.porcelain.stash.push`."""

@@ -192,7 +192,11 @@ def abandon(repository: Repository, unfinished: Pending, *, verb: str, reason: s
         Publication(
             verb=verb,
             description=reason,
-            refs=[*refs, *pending.updates(repository, writer, None)],
+            refs=[
+                *refs,
+                *pending.updates(repository, writer, None),
+                *pending.orig_head(repository, head.commit),
+            ],
             head=head_update,
             state=position.state_at(repository, state, there),
             before=position.point(repository, state),
