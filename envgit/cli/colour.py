@@ -18,6 +18,7 @@ DEFAULTS: dict[str, str] = {
     "diff.commit": "yellow",
     "diff.whitespace": "normal red",
     "branch.current": "green",
+    "branch.worktree": "cyan",
     "branch.local": "",
     "branch.remote": "red",
     "branch.upstream": "blue",

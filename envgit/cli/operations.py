@@ -62,11 +62,13 @@ def op_log(app: App, limit: int | None, verbose: bool, as_json: bool) -> int:
     app.page()
     app.out.colour_for("op")
     undone = taken_back(app.repository)
+    names = _worktrees(app)
     for operation in operations:
         name = app.out.paint("diff.commit", operation.id[:_ABBREVIATED])
         mark = " (undone)" if operation.id in undone else ""
         when = _date(operation, "iso")
-        app.out.line(f"{name} {when} {operation.description}{mark}")
+        where = f" [{names.get(operation.worktree, 'gone')}]" if len(names) > 1 else ""
+        app.out.line(f"{name} {when}{where} {operation.description}{mark}")
         if verbose and operation.command:
             app.out.line(f"    {shlex.join(operation.command)}")
     return 0
@@ -125,6 +127,13 @@ op = Group(
     "op restore" goes to any of them. Entries expire after gc.reflogExpire (90 days).
     """,
 )
+
+
+def _worktrees(app: App) -> dict[str, str]:
+    """The store's worktrees of the repository -> what they are called here."""
+    from envgit.porcelain.linking import worktrees
+
+    return {each.id: each.name or "main worktree" for each in worktrees(app.repository) if each.id}
 
 
 def _check_number(number: int) -> None:

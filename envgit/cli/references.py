@@ -264,15 +264,20 @@ def _print_branches(
 
     git, out = app.repository.git, app.out
     head = git.head()
-    lines = [(row.name, row.commit, row.subject, row.current) for row in rows]
+    lines = [(row.name, row.commit, row.subject, row.current, row.worktree) for row in rows]
     if head.branch is None and head.commit is not None and not patterns and not _filters(options):
         subject = git.commit(head.commit).subject
         label = f"(HEAD detached {detached(app.repository, head.commit)})"
-        lines.insert(0, (label, head.commit, subject, True))
-    width = max((len(name) for name, _, _, _ in lines), default=0)
-    for name, commit, subject, current in lines:
+        lines.insert(0, (label, head.commit, subject, True, None))
+    width = max((len(line[0]) for line in lines), default=0)
+    very = isinstance(options["verbose"], int) and options["verbose"] > 1
+    for name, commit, subject, current, elsewhere in lines:
         slot = "branch.current" if current else "branch.local"
-        text = ("* " if current else "  ") + out.paint(slot, name)
+        mark = "* " if current else "  "
+        if elsewhere is not None:
+            slot, mark = "branch.worktree", "+ "
+            subject = f"({elsewhere}) {subject}" if very else subject
+        text = mark + out.paint(slot, name)
         if options["verbose"]:
             digits = options["abbrev"]
             short = commit[:digits] if isinstance(digits, int) else git.abbrev(commit)

@@ -72,6 +72,11 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ),
             ("switch", "moving:switch", "Switch to another branch"),
             ("checkout", "moving:checkout", "Switch branches or restore paths"),
+            (
+                "worktree",
+                "worktrees:worktree",
+                "Manage several environments of one repository at once",
+            ),
         ),
     ),
     (

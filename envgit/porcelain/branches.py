@@ -9,10 +9,11 @@ from fnmatch import fnmatchcase
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
+from envgit.porcelain import linking
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
 from envgit.repo.commits import subject_of
-from envgit.repo.refnames import HEADS, TAGS, check_branch, check_tag
+from envgit.repo.refnames import HEADS, SYMBOLIC, TAGS, check_branch, check_tag
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
 
@@ -30,12 +31,14 @@ class RefExists(EnvgitError):
 
 @dataclass(frozen=True, slots=True)
 class BranchInfo:
-    """A branch: where it points, and whether HEAD is on it."""
+    """A branch: where it points, whether HEAD is on it, and the folder of another worktree that
+    is on it, if one is."""
 
     name: str
     commit: CommitId
     subject: str
     current: bool
+    worktree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def list_branches(
     """The branches in the order of their names, filtered as git's ``branch --list`` does."""
     git = repository.git
     head = git.head()
+    taken = linking.occupied(repository)
     found = []
     for ref, commit in sorted(git.refs(HEADS).items()):
         name = ref.removeprefix(HEADS)
@@ -85,7 +89,9 @@ def list_branches(
         oid = CommitId(commit)
         if not _passes(repository, oid, contains, no_contains, merged, no_merged, points_at):
             continue
-        found.append(BranchInfo(name, oid, git.commit(oid).subject, ref == head.symbolic))
+        subject, current = git.commit(oid).subject, ref == head.symbolic
+        elsewhere = None if current else taken.get(ref)
+        found.append(BranchInfo(name, oid, subject, current, elsewhere))
     return found
 
 
@@ -100,10 +106,18 @@ def create_branch(
         old = git.ref(HEADS + name)
         if old is not None and not force:
             raise RefExists(f"a branch named '{name}' already exists")
-        if git.head().symbolic == HEADS + name:
-            raise EnvgitError(f"cannot force update the branch '{name}' used by this worktree")
+        _check_unused(repository, name)
         reason = f"branch: {'Reset to' if old else 'Created from'} {start}"
         _publish(repository, "branch", reason, [RefUpdate(HEADS + name, old, commit, reason)])
+
+
+def _check_unused(repository: Repository, name: str) -> None:
+    """Raise EnvgitError when a worktree, this one or another, is on the branch."""
+    where = linking.occupied(repository).get(HEADS + name)
+    if repository.git.head().symbolic == HEADS + name:
+        where = repository.project
+    if where is not None:
+        raise EnvgitError(f"cannot force update the branch '{name}' checked out at '{where}'")
 
 
 def rename_branch(
@@ -128,11 +142,17 @@ def rename_branch(
             raise RefExists(f"a branch named '{new_name}' already exists")
         if new_name == old_name:
             return
+        _check_unused(repository, new_name)
         reason = f"Branch: renamed {HEADS}{old_name} to {HEADS}{new_name}"
         refs = [
             RefUpdate(HEADS + new_name, taken, commit, reason),
             RefUpdate(HEADS + old_name, commit, None, reason),
         ]
+        for each in linking.worktrees(repository):
+            if each.branch == old_name and each.place != repository.path:
+                there = f"worktrees/{each.name}" if each.name else "main-worktree"
+                was, now = (SYMBOLIC + HEADS + name for name in (old_name, new_name))
+                refs.append(RefUpdate(f"{there}/HEAD", was, now, reason))
         follows = head.symbolic == HEADS + old_name
         update = None
         if follows:
@@ -164,6 +184,7 @@ def delete_branches(
     with repository.locked("branch"):
         git = repository.git
         head = git.head()
+        taken = linking.occupied(repository)
         deleted = []
         for name in names:
             commit = git.ref(HEADS + name)
@@ -172,6 +193,10 @@ def delete_branches(
             if head.symbolic == HEADS + name:
                 raise Refused(
                     f"Cannot delete branch '{name}' checked out at '{repository.project}'"
+                )
+            if HEADS + name in taken:
+                raise Refused(
+                    f"Cannot delete branch '{name}' checked out at '{taken[HEADS + name]}'"
                 )
             if not force and not (head.commit and git.is_ancestor(commit, head.commit)):
                 raise NotMerged(

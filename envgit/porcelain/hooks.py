@@ -67,7 +67,7 @@ def folder(repository: Repository) -> str:
     ``hooks`` beside the repository's settings. Empty when ``core.hooksPath`` is."""
     named = repository.settings.get_path("core.hooksPath")
     if named is None:
-        return os.path.join(repository.path, "hooks")
+        return os.path.join(repository.common, "hooks")
     return os.path.join(repository.project, named) if named else ""
 
 

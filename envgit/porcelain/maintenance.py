@@ -21,11 +21,13 @@ from envgit.config_syntax import parse_age
 from envgit.errors import EnvgitError
 from envgit.fs import durable
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
+from envgit.porcelain import linking
 from envgit.porcelain.occupants import host_mounts
 from envgit.porcelain.relocate import uses
 from envgit.porcelain.repository import Repository
 from envgit.repo import expiry, reachable
 from envgit.repo.dates import parse_date
+from envgit.repo.refnames import LINKED
 from envgit.repo.repository import GitRepository
 from envgit.store import sweep
 from envgit.store.registry import Registration, note_presence
@@ -390,10 +392,10 @@ def _needed(
     missing = []
     grace = repository.settings.get_expiry("gc.repositoryExpire")
     own = repository.worktree.id
-    needed.worktrees.add(own)
+    needed.worktrees.update(linking.ids(repository))
     _add(needed, repository.git, reachable.commits(repository.git, tips), operations)
     if not dry_run:  # whatever became of its registration
-        store.register(repository.path, [own])
+        linking.register(repository)
     for entry in store.repositories():
         if own in entry.worktrees:
             continue
@@ -431,6 +433,11 @@ def _add(
             needed.commits.add(oid)
             needed.layers.add(found.layer)
     for operation in operations:
+        # What a linked worktree showed when it was removed.
+        records = [oid for ref, *both in operation.refs if ref.startswith(LINKED) for oid in both]
+        for record in filter(None, records):
+            names = reachable.changes_in_record(git, record)
+            needed.changes.update(ChangesId(name) for name in names)
         for point in (operation.before, operation.after):
             if point is not None and point.changes is not None:
                 needed.changes.add(point.changes)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
-from envgit.porcelain import chain, hooks, layering, pending, position, snapshot
+from envgit.porcelain import chain, hooks, layering, linking, pending, position, snapshot
 from envgit.porcelain.carry import Arrival, arrive, at
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point
@@ -65,6 +65,7 @@ def switch(
     detach: bool = False,
     discard_changes: bool = False,
     guess_detach: bool = False,
+    ignore_other_worktrees: bool = False,
     verb: str = "switch",
     report: Callable[[MoveResult], None] | None = None,
 ) -> MoveResult:
@@ -73,8 +74,9 @@ def switch(
     ``detach`` goes to any commit without a branch; ``guess_detach`` does so when ``target`` is no
     branch (as ``checkout``). Uncommitted changes are carried along when the target does not touch
     what they touch, parked with ``discard_changes``, and refuse the move otherwise.
+    A branch that another worktree is on is refused, unless ``ignore_other_worktrees``.
     ``report`` gets the result before the post-checkout hook is called.
-    Raises InvalidReference, WouldOverwrite, WorktreeBusy, HookFailed.
+    Raises InvalidReference, WouldOverwrite, WorktreeBusy, AlreadyCheckedOut, HookFailed.
     """
     with repository.locked(verb):
         if orphan is not None:
@@ -88,6 +90,7 @@ def switch(
                 detach=detach,
                 discard_changes=discard_changes,
                 guess_detach=guess_detach,
+                ignore_other_worktrees=ignore_other_worktrees,
                 verb=verb,
             )
     if report is not None:
@@ -106,6 +109,7 @@ def _switch(
     detach: bool,
     discard_changes: bool,
     guess_detach: bool,
+    ignore_other_worktrees: bool,
     verb: str,
 ) -> MoveResult:
     """``switch`` to what exists, or to the new branch ``name``, with the lock held."""
@@ -115,6 +119,8 @@ def _switch(
     symbolic, commit = _destination(
         repository, head, target, name, detach=detach, guess_detach=guess_detach
     )
+    if symbolic not in (None, head.symbolic) and not ignore_other_worktrees:
+        linking.check_free(repository, str(symbolic))
     if not discard_changes and (verb == "switch" or commit != head.commit):
         pending.check_may_leave(repository, verb)
     refs = []

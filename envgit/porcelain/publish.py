@@ -24,7 +24,7 @@ from envgit.layers.ids import ChangesId, CommitId, LayerId, OperationId
 from envgit.porcelain.hooks import Transaction
 from envgit.porcelain.repository import Repository
 from envgit.repo.operations import Operation, WorktreePoint
-from envgit.repo.refnames import INTERNAL, SYMBOLIC, BadRefName
+from envgit.repo.refnames import INTERNAL, LINKED, SYMBOLIC, BadRefName
 from envgit.repo.refs import HeadUpdate, RefConflict, RefMoved, RefUpdate
 from envgit.store.journal import Record
 
@@ -76,6 +76,14 @@ def publish(
     but the disk did not let it be carried out.
     """
     who = signature or repository.signature()
+    # Refs and the operation log are shared with the other worktrees of the repository.
+    with repository.publishing():
+        return _publish(repository, writer, publication, who)
+
+
+def _publish(
+    repository: Repository, writer: ObjectWriter, publication: Publication, who: Signature
+) -> OperationId:
     git = repository.git
     git.check_updates(publication.refs, publication.head)
     operation_id, operation_update = git.append_operation(
@@ -220,6 +228,11 @@ def replay(repository: Repository) -> None:
     if record.head is not None:
         _apply(repository, None, HeadUpdate(*record.head), who)
     crashpoint.reach("publish:refs")
+    for ref, old, new, _ in record.refs:
+        if ref.startswith(LINKED):
+            from envgit.porcelain.linking import carry_out
+
+            carry_out(repository, ref, old, new)
     for changes in record.discards:
         store.delete_changes(changes)
     worktree.journal.clear()

@@ -14,20 +14,26 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError
+from envgit.porcelain import places
 from envgit.porcelain.facade import Verbs
+from envgit.porcelain.places import DIRECTORY, NotARepository
 from envgit.settings import Settings
 
 if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
     from envgit.repo.signature import Signature
+    from envgit.store.locks import Held
     from envgit.store.store import Store
     from envgit.store.worktree import Worktree
 
-DIRECTORY = ".envgit"
-
-
-class NotARepository(EnvgitError):
-    """No ``.envgit`` here or above."""
+__all__ = [
+    "DIRECTORY",
+    "InsideHook",
+    "NotARepository",
+    "Repository",
+    "UnsafeRepository",
+    "open_store",
+]
 
 
 class InsideHook(EnvgitError):
@@ -41,7 +47,9 @@ class UnsafeRepository(EnvgitError):
 class Repository(Verbs):
     """One repository with the worktree of its project folder.
 
-    ``path`` is the ``.envgit`` folder, ``project`` the folder that holds it (both absolute).
+    ``path`` is the ``.envgit`` folder, ``project`` the folder that holds it (both absolute). Of a
+    linked worktree ``path`` is its place, ``.envgit/worktrees/NAME`` (:mod:`.places`). ``common``
+    is the ``.envgit`` folder of them all.
     ``environ`` is what settings, identity and dates are read from; ``notify`` receives one-line
     notices (a lock that is waited for, a change set that may be incomplete). ``command`` is what
     the operation log says was typed.
@@ -58,7 +66,8 @@ class Repository(Verbs):
     ) -> None:
         # Without symlinks, as getcwd(3) has it: one folder must not look like two.
         self.path = os.path.realpath(path)
-        self.project = os.path.dirname(self.path)
+        self.common = places.common_dir(self.path)
+        self.project = places.project_dir(self.path)
         self.environ = environ
         self.overrides = tuple(overrides)
         self.notify: Callable[[str], None] = notify or _silent
@@ -66,6 +75,12 @@ class Repository(Verbs):
         self.start = self.project
         """Where the search for the repository began."""
         self._recovered = False
+        self._publishing: Held | None = None
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether this is a linked worktree and not the repository's main one."""
+        return self.common != self.path
 
     @classmethod
     def open(
@@ -84,12 +99,18 @@ class Repository(Verbs):
         ``safe.directory``, CVE-2022-24765).
         """
         environment = os.environ if environ is None else environ
-        path = _discover(os.path.abspath(start), environment)
+        path, folder = places.discover(os.path.abspath(start), environment)
         repository = cls(
             path, environ=environment, overrides=overrides, notify=notify, command=command
         )
         repository.start = os.path.abspath(start)
-        _check_owner(repository)
+        _check_owner(repository, folder)
+        if repository.is_linked and folder is not None:
+            folder = os.path.realpath(folder)
+            if folder != repository.project:
+                from envgit.porcelain.relocate import arrive_linked
+
+                return arrive_linked(repository, folder)
         return repository
 
     @classmethod
@@ -107,7 +128,8 @@ class Repository(Verbs):
         """System, user and repository settings, and the overrides of ``-c``."""
         return Settings.load(
             environ=self.environ,
-            repository=os.path.join(self.path, "config"),
+            repository=os.path.join(self.common, "config"),
+            worktree=os.path.join(self.path, places.CONFIG) if self.is_linked else None,
             overrides=self.overrides,
         )
 
@@ -121,7 +143,7 @@ class Repository(Verbs):
         """The git side. The first use imports pygit2."""
         from envgit.repo.repository import GitRepository
 
-        git = self.__dict__["git"] = GitRepository.open(self.path)
+        git = self.__dict__["git"] = GitRepository.open(self.common, self.path)
         git.listener = self.notify
         self._finish_pending()
         return git
@@ -149,7 +171,9 @@ class Repository(Verbs):
         from envgit.store.state import is_hex
         from envgit.store.worktree import Worktree
 
-        name = self.settings.get("envgit.worktree")
+        # Never the main worktree's for one that git itself added, which has none.
+        own = places.worktree_id(self.path) if self.is_linked else None
+        name = own if self.is_linked else self.settings.get("envgit.worktree")
         if name is None:
             raise EnvgitError(
                 f"{self.path} names no worktree",
@@ -165,7 +189,8 @@ class Repository(Verbs):
     def locked(self, what: str) -> Iterator[Worktree]:
         """Hold the worktree's lock, finish what a crash left half done, and keep ``gc`` out.
 
-        ``what`` is what others who wait are told. Lock order: store (shared), then worktree.
+        ``what`` is what others who wait are told. Lock order: store (shared), then worktree, then
+        (``publishing``) the repository.
         """
         with (
             self.store.lock(exclusive=False, what=what, on_wait=self.waiting),
@@ -174,13 +199,71 @@ class Repository(Verbs):
             self.recover()
             yield worktree
 
-    def recover(self) -> None:
-        """Roll a half-done publication forward. The caller holds the worktree's lock."""
-        self._recovered = True
-        if self.worktree.journal.pending():
-            from envgit.porcelain.publish import replay
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Hold the right to change what the worktrees share: refs and the operation log.
 
+        A journal is there only while its writer holds this, or after its death. So who gets the
+        lock carries out what the other worktrees' journals hold before anything else.
+        """
+        if self._publishing is not None:
+            yield
+            return
+        from envgit.store import locks
+
+        path = os.path.join(self.common, "envgit-publish")
+        with locks.acquire(path, exclusive=True, what="publish", on_wait=self.waiting) as held:
+            self._publishing = held
+            try:
+                for sibling in self._unfinished():
+                    # As it is named, for where its folder is now is of no matter here.
+                    sibling.__dict__["worktree"] = sibling.named_worktree()
+                    sibling._replay()
+                yield
+            finally:
+                self._publishing = None
+
+    def recover(self) -> None:
+        """Roll half-done publications forward. The caller holds the worktree's lock."""
+        self._recovered = True
+        mine = self.worktree.journal.pending()
+        if mine or self._unfinished():
+            with self.publishing():  # which does the others'
+                if mine:
+                    self._replay()
+
+    def _replay(self) -> None:
+        from envgit.porcelain.publish import replay
+
+        with self.publishing():
             replay(self)
+
+    def _unfinished(self) -> list[Repository]:
+        """The other worktrees of the repository in which something was decided and not finished."""
+        others = places.linked(self.common)
+        if not others and not self.is_linked:
+            return []
+        found = []
+        for place in (self.common, *others):
+            name = places.worktree_id(place) if place != self.path else None
+            if name is not None and os.path.exists(
+                os.path.join(self.store.path, "worktrees", os.path.basename(name), "journal")
+            ):
+                found.append(self.beside(place))
+        return found
+
+    def beside(self, place: str) -> Repository:
+        """The same repository as another of its worktrees sees it; ``place`` is that one's."""
+        other = Repository(
+            place,
+            environ=self.environ,
+            overrides=self.overrides,
+            notify=self.notify,
+            command=self.command,
+        )
+        other._recovered = True
+        other._publishing = self._publishing
+        return other
 
     def _finish_pending(self) -> None:
         """Before anything is read: finish what a crash left half done, or wait for who is at it.
@@ -194,7 +277,7 @@ class Repository(Verbs):
         if self.settings.get("envgit.worktree") is None:
             return  # history alone, such as a mirror: nothing here can be half done
         try:
-            if self.named_worktree().journal.pending():
+            if self.named_worktree().journal.pending() or self._unfinished():
                 with self.locked("finishing what was interrupted"):
                     pass
         except EnvgitError as error:
@@ -243,46 +326,21 @@ def _silent(_: str) -> None:
     """Nobody listens."""
 
 
-def _discover(start: str, environ: Mapping[str, str]) -> str:
-    named = environ.get("ENVGIT_DIR")
-    if named:
-        if not _is_repository(named):
-            raise NotARepository(f"not an envgit repository: '{named}'")
-        return os.path.abspath(named)
-    ceilings = {
-        os.path.normpath(entry)
-        for entry in environ.get("ENVGIT_CEILING_DIRECTORIES", "").split(":")
-        if entry
-    }
-    folder = start
-    while True:
-        candidate = os.path.join(folder, DIRECTORY)
-        if _is_repository(candidate):
-            return candidate
-        parent = os.path.dirname(folder)
-        if parent == folder or parent in ceilings:
-            raise NotARepository(
-                f"not an envgit repository (or any of the parent directories): {DIRECTORY}",
-                hint="make one with 'envgit init --from debian:bookworm'",
-            )
-        folder = parent
+def _check_owner(repository: Repository, folder: str | None) -> None:
+    """Refuse a repository of another user, as git does, unless ``safe.directory`` names it.
 
-
-def _is_repository(path: str) -> bool:
-    return os.path.isfile(os.path.join(path, "HEAD")) and os.path.isdir(
-        os.path.join(path, "objects")
-    )
-
-
-def _check_owner(repository: Repository) -> None:
-    """Refuse a repository of another user, as git does, unless ``safe.directory`` names it."""
-    owner = os.stat(repository.path).st_uid
+    A file ``.envgit`` of somebody else's would lead us astray as well.
+    """
+    believed = {repository.path, repository.common}
+    if repository.is_linked and folder is not None:
+        believed.add(os.path.join(folder, DIRECTORY))
+    owners = {os.lstat(path).st_uid for path in believed}
     user = os.geteuid()
     trusted = {user}
     sudo = repository.environ.get("SUDO_UID", "")
     if user == 0 and sudo.isdigit():
         trusted.add(int(sudo))
-    if owner in trusted:
+    if owners <= trusted:
         return
     safe = Settings.load(environ=repository.environ, repository=None, overrides=())
     for entry in safe.get_all("safe.directory"):

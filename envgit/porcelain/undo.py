@@ -8,12 +8,14 @@ are, by pointing at them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
-from envgit.layers.ids import OperationId
-from envgit.porcelain import hooks
+from envgit.layers.ids import ChangesId, OperationId
+from envgit.porcelain import hooks, linking
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point, state_at
 from envgit.porcelain.publish import Publication, publish
@@ -27,7 +29,7 @@ from envgit.repo.operations import (
     restore_tags,
     undo_target,
 )
-from envgit.repo.refnames import SYMBOLIC
+from envgit.repo.refnames import HEADS, LINKED, PER_WORKTREE, SYMBOLIC, is_other_head
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def undo(repository: Repository, count: int = 1) -> UndoResult:
     done: list[Operation] = []
     with hooks.following(repository), repository.locked("undo"):
         for _ in range(count):
-            target = undo_target(repository.git.operations())
+            target = undo_target(_own(repository))
             if target is None:
                 if done:
                     break
@@ -73,7 +75,7 @@ def redo(repository: Repository, count: int = 1) -> UndoResult:
     done: list[Operation] = []
     with hooks.following(repository), repository.locked("redo"):
         for _ in range(count):
-            target = redo_target(repository.git.operations())
+            target = redo_target(_own(repository))
             if target is None:
                 if done:
                     break
@@ -83,6 +85,20 @@ def redo(repository: Repository, count: int = 1) -> UndoResult:
             _reverse(repository, taken_back, verb="redo", redoes=target)
             done.append(find_operation(repository, target))
     return UndoResult(tuple(done))
+
+
+def _own(repository: Repository) -> Iterator[Operation]:
+    """The operations of this worktree, newest first: what another one did is not ours to undo.
+
+    A copied folder has the operations of its original up to then, but for those that made or
+    removed linked worktrees, which are the original's.
+    """
+    own = repository.worktree.id
+    former = repository.settings.get_all("envgit.formerworktree")
+    for each in repository.git.operations():
+        links = any(ref.startswith(LINKED) for ref, _, _ in each.refs)
+        if each.worktree == own or (each.worktree in former and not links):
+            yield each
 
 
 def op_log(repository: Repository, limit: int | None = None) -> list[Operation]:
@@ -114,11 +130,17 @@ def op_restore(repository: Repository, name: str) -> Operation:
         refs: dict[str, str | None] = {}
         head: str | None = None
         before: WorktreePoint | None = None
+        own = {each.id for each in _own(repository)}
         for operation in git.operations():
             if operation.id == target.id:
                 break
             for ref, old, _ in operation.refs:
-                refs[ref] = old
+                # Worktrees come and go by `undo`; and what another one has for itself stays.
+                shared = ref.startswith("refs/") and not ref.startswith((LINKED, *PER_WORKTREE))
+                if shared or (operation.id in own and not ref.startswith(LINKED)):
+                    refs[ref] = old
+            if operation.id not in own:
+                continue
             if operation.head is not None:
                 head = operation.head[0]
             if operation.before is not None:
@@ -139,9 +161,11 @@ def _reverse(
     """Put back what ``operation`` changed, provided it is still as it left it."""
     git = repository.git
     for ref, _, new in operation.refs:
-        if git.ref(ref) != new:
+        # The record of a linked worktree is brought up to date now and then.
+        same = (git.ref(ref) is None) == (new is None) and ref.startswith(LINKED)
+        if git.value(ref) != new and not same:
             raise MovedSince(
-                f"{ref} was moved since by something that envgit did not log",
+                f"{ref} was moved since by {_mover(repository)}",
                 hint=f"'envgit op restore {operation.id[:12]}' goes back by force",
             )
     if operation.head is not None and git.head().value != operation.head[1]:
@@ -159,6 +183,11 @@ def _reverse(
     )
 
 
+def _mover(repository: Repository) -> str:
+    several = len(linking.worktrees(repository)) > 1
+    return f"{'another worktree, or by ' if several else ''}something that envgit did not log"
+
+
 def _go(
     repository: Repository,
     refs: dict[str, str | None],
@@ -171,6 +200,22 @@ def _go(
     undoes: OperationId | None = None,
     redoes: OperationId | None = None,
 ) -> None:
+    with ExitStack() as held:
+        _go_holding(repository, held, refs, head, where, verb, reason, source, undoes, redoes)
+
+
+def _go_holding(
+    repository: Repository,
+    held: ExitStack,
+    refs: dict[str, str | None],
+    head: str | None,
+    where: WorktreePoint | None,
+    verb: str,
+    reason: str,
+    source: Operation | None,
+    undoes: OperationId | None,
+    redoes: OperationId | None,
+) -> None:
     git = repository.git
     state = repository.worktree.state()
     next_state = None
@@ -180,11 +225,14 @@ def _go(
         if where != here:
             check_idle(repository)
             next_state = state_at(repository, state, where)
+    linked, discards = _worktrees(repository, refs, held, reason)
+    _check_branches(repository, refs, head, linked)
     updates = [
-        RefUpdate(ref, git.ref(ref), value, reason)
+        RefUpdate(ref, git.value(ref), value, reason)
         for ref, value in refs.items()
-        if git.ref(ref) != value
+        if git.value(ref) != value and ref not in linked and not ref.startswith(LINKED)
     ]
+    updates += linked.values()
     present = git.head().value
     head_update = None
     if head is not None and head != present:
@@ -203,12 +251,63 @@ def _go(
             refs=updates,
             head=head_update,
             state=next_state,
+            discards=discards,
             before=here,
             after=where,
             undoes=undoes,
             redoes=redoes,
         ),
     )
+
+
+def _worktrees(
+    repository: Repository, refs: dict[str, str | None], held: ExitStack, reason: str
+) -> tuple[dict[str, RefUpdate], list[ChangesId]]:
+    """What happens to linked worktrees that go, or come back; and change sets that go with them."""
+    git = repository.git
+    updates: dict[str, RefUpdate] = {}
+    discards: list[ChangesId] = []
+    for ref, value in refs.items():
+        if not ref.startswith(LINKED):
+            continue
+        present = git.ref(ref)
+        if value is None and present is not None:
+            name = ref.removeprefix(LINKED)
+            taken, done = linking.take_down(repository, name, held, reason=reason)
+            updates.update({update.name: update for update in taken})
+            discards += done
+        elif value is not None and present is None:
+            linking.check_return(repository, value)
+            updates[ref] = RefUpdate(ref, None, value, reason)
+    return updates, discards
+
+
+def _check_branches(
+    repository: Repository,
+    refs: dict[str, str | None],
+    head: str | None,
+    linked: dict[str, RefUpdate],
+) -> None:
+    """Refuse to take a branch away from another worktree, or to go on one that is taken."""
+    leaving = {
+        ref.removeprefix(LINKED)
+        for ref, update in linked.items()
+        if ref.startswith(LINKED) and update.new is None
+    }
+    heads = {
+        ref.rpartition("/")[0].rpartition("/")[2]: (value or "").removeprefix(SYMBOLIC)
+        for ref, value in refs.items()
+        if is_other_head(ref)
+    }
+    for each in linking.worktrees(repository):
+        if each.place == repository.path or each.branch is None or each.name in leaving:
+            continue
+        branch = heads.get(each.name or "main-worktree", HEADS + each.branch)
+        short = branch.removeprefix(HEADS)
+        if branch in refs and refs[branch] is None:
+            raise Refused(f"Cannot delete branch '{short}' checked out at '{each.path}'")
+        if head == SYMBOLIC + branch and repository.git.head().value != head:
+            raise linking.AlreadyCheckedOut(f"'{short}' is already checked out at '{each.path}'")
 
 
 def _with_config(

@@ -149,7 +149,8 @@ class Operation:
         """The object ids it mentions that the repository must keep (annotated tags included)."""
         found: list[str | None] = []
         for _, old, new in self.refs:
-            found += [new, old]
+            # The HEAD of another worktree may lead to a branch.
+            found += [oid for oid in (new, old) if not (oid or "").startswith(SYMBOLIC)]
         if self.head is not None:
             found += [value for value in self.head if not value.startswith(SYMBOLIC)]
         for point in (self.after, self.before):

@@ -187,16 +187,36 @@ def recorded_changes(repository: GitRepository) -> set[str]:
     (``refs/worktree/envgit/``, JSON in the tree of a commit): where ``--abort`` will return to."""
     found: set[str] = set()
     for name, oid in refs(repository.path).items():
-        if RECORDS not in name:
-            continue
-        kind, data = repository.read(oid)
-        if kind != "commit":
-            continue
-        tree = parse_any_tree(repository.read(parse_commit(oid, data).tree)[1])
-        for is_tree, blob in tree.values():
-            if not is_tree:
-                found.update(_changes_in(repository.read(blob.hex())[1]))
+        if RECORDS in name:
+            found.update(changes_in_record(repository, oid))
     return found
+
+
+def changes_in_record(repository: GitRepository, oid: str) -> Iterator[str]:
+    """The change sets that one record names (``repo/records.py``); a linked worktree's names
+    records of its own."""
+    kind, data = repository.read(oid)
+    if kind != "commit":
+        return
+    tree = parse_any_tree(repository.read(parse_commit(oid, data).tree)[1])
+    for is_tree, blob in tree.values():
+        if is_tree:
+            continue
+        text = repository.read(blob.hex())[1]
+        yield from _changes_in(text)
+        for name, inner in _private_in(text):
+            if name.startswith(RECORDS):
+                yield from changes_in_record(repository, inner)
+
+
+def _private_in(data: bytes) -> list[tuple[str, str]]:
+    """The refs of its own that the record of a linked worktree lists."""
+    with suppress(ValueError, RecursionError):
+        record = json.loads(data)
+        private = record.get("private") if isinstance(record, dict) else None
+        if isinstance(private, dict):
+            return [(str(name), str(oid)) for name, oid in private.items()]
+    return []
 
 
 def _changes_in(data: bytes) -> Iterator[str]:

@@ -44,8 +44,12 @@ def write_record(
 def read_record(git: GitRepository, ref: str, name: str) -> dict[str, Any] | None:
     """The record ``name`` that ``ref`` keeps, or None without one. Raises RecordError."""
     oid = git.ref(ref)
-    if oid is None:
-        return None
+    return None if oid is None else read_record_of(git, oid, name, ref)
+
+
+def read_record_of(git: GitRepository, oid: str, name: str, ref: str = "") -> dict[str, Any]:
+    """The record ``name`` in the commit ``oid`` (which ``ref`` names). Raises RecordError."""
+    ref = ref or oid
     tree = parse_tree(git.read(parse_commit(oid, git.read(oid)[1]).tree)[1])
     found = tree.get(f"{name}.json".encode())
     if found is None:

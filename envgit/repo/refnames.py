@@ -12,6 +12,8 @@ TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
 INTERNAL = "refs/envgit/"
 """Refs that envgit keeps for itself: no part of the user's history, and in no ``--all``."""
+LINKED = f"{INTERNAL}linked/"
+"""The record of each linked worktree, as long as there is one (envgit/porcelain/linking.py)."""
 PER_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """Each worktree has these for itself (gitrepository-layout(5), ``refs``)."""
 PRIVATE = (INTERNAL, "refs/worktree/envgit/")
@@ -33,6 +35,7 @@ LOOKUP_RULES = (
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|(?:^|/)\.|\.$")
 _PSEUDO = re.compile(r"\A[A-Z][A-Z_]*\Z")
+_OTHERS = re.compile(r"\A(?:main-worktree|worktrees/([^/]+))/(.+)\Z", re.DOTALL)
 
 
 class BadRefName(EnvgitError):
@@ -49,10 +52,30 @@ def is_ref_name(name: str, *, one_level: bool = False) -> bool:
 
 
 def is_storable(name: str) -> bool:
-    """Whether a ref of that full name can be written: under ``refs/``, or like ``ORIG_HEAD``."""
+    """Whether a ref of that full name can be written: under ``refs/``, or like ``ORIG_HEAD``; of
+    another worktree, as ``in_worktree`` takes it, only what each has for itself."""
     if name.startswith("refs/"):
         return is_ref_name(name)
+    found = in_worktree(name)
+    if found is not None:
+        name = found[1]
+        return name.startswith(PER_WORKTREE) or _PSEUDO.match(name) is not None
     return _PSEUDO.match(name) is not None
+
+
+def in_worktree(name: str) -> tuple[str, str] | None:
+    """``main-worktree/X`` as ("", X) and ``worktrees/NAME/X`` as (NAME, X), git-worktree(1) "REFS";
+    None for any other name."""
+    found = _OTHERS.match(name)
+    if found is None or not is_ref_name(name):
+        return None
+    return found[1] or "", found[2]
+
+
+def is_other_head(name: str) -> bool:
+    """Whether that is the HEAD of a worktree named outright, whose value may be symbolic."""
+    found = in_worktree(name)
+    return found is not None and found[1] == "HEAD"
 
 
 def check_branch(name: str) -> str:

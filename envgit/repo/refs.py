@@ -26,7 +26,16 @@ from envgit.fs import crashpoint, durable
 from envgit.layers.ids import CommitId
 from envgit.repo import reflog
 from envgit.repo.reflog import ZERO, ReflogEntry
-from envgit.repo.refnames import HEADS, PER_WORKTREE, REMOTES, SYMBOLIC, BadRefName, is_storable
+from envgit.repo.refnames import (
+    HEADS,
+    PER_WORKTREE,
+    REMOTES,
+    SYMBOLIC,
+    BadRefName,
+    in_worktree,
+    is_other_head,
+    is_storable,
+)
 from envgit.repo.signature import Signature
 
 _OID = re.compile(r"\A[0-9a-f]{40}\Z")
@@ -93,21 +102,40 @@ class HeadUpdate:
 
 
 class Refs:
-    """The refs of the repository at ``path``."""
+    """The refs that a worktree sees: its HEAD and its own in ``path``, all others in ``common``
+    (default: the same folder, as for the repository's main worktree)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, common: str | None = None) -> None:
         self._path = path
+        self._common = path if common is None else common
         self._packed: dict[str, str] = {}
         self._packed_stamp: tuple[int, int, int] | None = None
         self._noted: list[str] = []
         self._note_fd = -1
+
+    # -- where each is --------------------------------------------------------------------------
+
+    def home(self, name: str) -> tuple[str, str]:
+        """The folder that holds a ref, its log and its lock, and the ref's name in there
+        (gitrepository-layout(5); ``main-worktree/X`` and ``worktrees/NAME/X`` are another's)."""
+        other = None if name.startswith("refs/") else in_worktree(name)
+        if other is not None:
+            place = os.path.join(self._common, "worktrees", other[0]) if other[0] else self._common
+            return place, other[1]
+        if name == "packed-refs":
+            return self._common, name
+        own = not name.startswith("refs/") or name.startswith(PER_WORKTREE)
+        return (self._path if own else self._common), name
+
+    def _file(self, name: str) -> str:
+        return os.path.join(*self.home(name))
 
     # -- reading --------------------------------------------------------------------------------
 
     def raw(self, name: str) -> str | None:
         """What a ref holds: an id, ``ref: NAME``, or None when there is none."""
         try:
-            with open(os.path.join(self._path, name), "rb") as file:
+            with open(self._file(name), "rb") as file:
                 text = os.fsdecode(file.read(_MAX_REF)).rstrip()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return self._packed_refs().get(name)
@@ -158,16 +186,18 @@ class Refs:
         return dict(sorted(found.items()))
 
     def _loose(self, prefix: str) -> Iterator[str]:
-        top = os.path.join(self._path, prefix.rpartition("/")[0] or "refs")
-        for folder, _, files in os.walk(top):
-            for file in files:
-                name = os.path.relpath(os.path.join(folder, file), self._path)
-                if name.startswith(prefix) and not name.endswith(_LOCK):
-                    yield name
+        below = prefix.rpartition("/")[0] or "refs"
+        for place in dict.fromkeys((self._common, self._path)):
+            for folder, _, files in os.walk(os.path.join(place, below)):
+                for file in files:
+                    name = os.path.relpath(os.path.join(folder, file), place)
+                    here = self.home(name)[0] == place
+                    if here and name.startswith(prefix) and not name.endswith(_LOCK):
+                        yield name
 
     def _packed_refs(self) -> dict[str, str]:
         try:
-            with open(os.path.join(self._path, "packed-refs"), "rb") as file:
+            with open(os.path.join(self._common, "packed-refs"), "rb") as file:
                 status = os.fstat(file.fileno())
                 stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
                 if stamp != self._packed_stamp:
@@ -206,7 +236,8 @@ class Refs:
     def _check_name(self, update: RefUpdate) -> None:
         if not is_storable(update.name):
             raise BadRefName(f"'{update.name}' is not a valid ref name")
-        if update.new is not None and not _OID.match(update.new):
+        symbolic = is_other_head(update.name) and (update.new or "").startswith(SYMBOLIC)
+        if update.new is not None and not _OID.match(update.new) and not symbolic:
             raise BadRefName(f"'{update.new}' is not an object id")
         if update.new is None or self.raw(update.name) is not None:
             return
@@ -223,7 +254,8 @@ class Refs:
     def _check_length(self, name: str) -> None:
         """Refuse what has no room for its lock or log file, before a journal promises the ref."""
         longest = max(len(part) for part in os.fsencode(name + _LOCK).split(b"/"))
-        log = os.path.join(os.path.abspath(self._path), "logs", name + _LOCK)
+        place, inner = self.home(name)
+        log = os.path.join(os.path.abspath(place), "logs", inner + _LOCK)
         if longest > _NAME_MAX or len(os.fsencode(log)) >= _PATH_MAX:
             raise BadRefName(f"a name of {len(os.fsencode(name))} bytes is too long for a ref")
 
@@ -239,7 +271,7 @@ class Refs:
                 if self.raw("HEAD") == SYMBOLIC + update.name:
                     reflog.append(self._path, "HEAD", entry)
                 if update.new is not None:
-                    reflog.append(self._path, update.name, entry)
+                    reflog.append(*self.home(update.name), entry)
                 crashpoint.reach("repo:reflog")
             if update.new is None:
                 self._delete(update.name)
@@ -268,7 +300,7 @@ class Refs:
         return (moved[name] if name in moved else self.resolve(name)) or ZERO
 
     def _write(self, lock: str, name: str, value: str) -> None:
-        target = os.path.join(self._path, name)
+        target = self._file(name)
         fd = os.open(lock, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
             os.write(fd, os.fsencode(value) + b"\n")
@@ -294,8 +326,8 @@ class Refs:
                 }
                 self._write_packed(remaining)
             crashpoint.reach("repo:packed-ref-removed")
-        reflog.remove(self._path, name)
-        target = os.path.join(self._path, name)
+        reflog.remove(*self.home(name))
+        target = self._file(name)
         with suppress(FileNotFoundError, IsADirectoryError):
             os.unlink(target)
             durable.sync_directory(os.path.dirname(target))
@@ -315,7 +347,7 @@ class Refs:
             with self._exclusively(), self._locked(name):
                 if self.raw(name) == value:
                     with suppress(FileNotFoundError):
-                        os.unlink(os.path.join(self._path, name))
+                        os.unlink(os.path.join(self._common, name))
         return len(packed)
 
     def _packable(self) -> Iterator[str]:
@@ -324,21 +356,21 @@ class Refs:
 
     def packing_frees(self) -> int:
         """Bytes on disk that pack() would give back (less than 0: take)."""
-        path = os.path.join(self._path, "packed-refs")
+        path = os.path.join(self._common, "packed-refs")
         loose = {
             name: value
             for name in self._packable()
             if (value := self.raw(name)) is not None and not value.startswith(SYMBOLIC)
         }
-        freed = sum(durable.blocks(os.path.join(self._path, name)) for name in loose)
+        freed = sum(durable.blocks(os.path.join(self._common, name)) for name in loose)
         packed = _encode_packed(self._packed_refs() | loose)
-        block = os.statvfs(self._path).f_frsize
+        block = os.statvfs(self._common).f_frsize
         freed += durable.blocks(path) - -(-len(packed) // block) * block
-        top = os.path.join(self._path, "refs")
-        gone = {os.path.join(self._path, name) for name in loose}
+        top = os.path.join(self._common, "refs")
+        gone = {os.path.join(self._common, name) for name in loose}
         for folder, folders, files in os.walk(top, topdown=False):
             inside = {os.path.join(folder, name) for name in (*folders, *files)}
-            if inside <= gone and os.path.dirname(folder) not in (top, self._path):
+            if inside <= gone and os.path.dirname(folder) not in (top, self._common):
                 if not inside:
                     continue  # empty before: nobody comes by
                 gone.add(folder)
@@ -346,21 +378,21 @@ class Refs:
         return freed
 
     def _write_packed(self, refs: dict[str, str]) -> None:
-        durable.write_file(os.path.join(self._path, "packed-refs"), _encode_packed(refs))
+        durable.write_file(os.path.join(self._common, "packed-refs"), _encode_packed(refs))
 
     # -- locks ----------------------------------------------------------------------------------
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
         """Exclude other writers of envgit, and clear up after one that was killed."""
-        path = os.path.join(self._path, "envgit-refs")
+        path = os.path.join(self._common, "envgit-refs")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             for name in os.fsdecode(os.read(fd, 1 << 16)).split("\n")[:-1]:
                 if name == "packed-refs" or is_storable(name):
                     with suppress(FileNotFoundError, NotADirectoryError):
-                        os.unlink(os.path.join(self._path, name + _LOCK))
+                        os.unlink(self._file(self._named_here(name)) + _LOCK)
             self._noted = []
             self._note_fd = fd
             self._note()
@@ -368,16 +400,23 @@ class Refs:
         finally:
             os.close(fd)
 
+    def _named_here(self, name: str) -> str:
+        """A name as a note has it, which says of whose worktree's it is by its file: seen from
+        here, that of the main worktree has a longer one."""
+        shared = name.startswith(("refs/", "worktrees/")) and not name.startswith(PER_WORKTREE)
+        return name if shared or name == "packed-refs" else f"main-worktree/{name}"
+
     def _note(self) -> None:
         """Write down which lock files are ours; not synced, for it is about kill -9 only."""
-        note = os.fsencode("".join(f"{name}\n" for name in self._noted))
+        files = (os.path.relpath(self._file(name), self._common) for name in self._noted)
+        note = os.fsencode("".join(f"{file}\n" for file in files))
         os.ftruncate(self._note_fd, 0)
         os.pwrite(self._note_fd, note, 0)
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[str]:
         """git's lock on one ref, within _exclusively(). Raises RefLocked after a second."""
-        path = os.path.join(self._path, name + _LOCK)
+        path = self._file(name) + _LOCK
         deadline = time.monotonic() + _LOCK_SECONDS
         while not self._create_lock(name, path):
             if time.monotonic() > deadline:
@@ -395,7 +434,7 @@ class Refs:
             self._noted.remove(name)
             self._note()
             if name.startswith("refs/"):
-                reflog.prune_parents(path, os.path.join(self._path, "refs"))
+                reflog.prune_parents(path, os.path.join(self.home(name)[0], "refs"))
 
     def _create_lock(self, name: str, path: str) -> bool:
         """Note the lock, then make it; whether it was free. Somebody else's is never noted."""

@@ -49,8 +49,8 @@ _CACHED_COMMITS = 4096
 
 
 class GitRepository:
-    """The bare git repository at ``path`` (the ``.envgit`` folder), as one of its worktrees sees it:
-    ``place`` is the folder of a linked one, which has a HEAD of its own (None: the main one)."""
+    """The bare git repository at ``path`` (the ``.envgit`` folder), as one of its worktrees sees
+    it: ``place`` is the folder of a linked one, where its HEAD is (None: the main one)."""
 
     def __init__(self, path: str, place: str | None = None) -> None:
         self.path = os.path.abspath(path)

@@ -19,7 +19,7 @@ from envgit.layers.ids import CommitId
 from envgit.repo.commits import ObjectMissing
 from envgit.repo.libgit2 import native
 from envgit.repo.reflog import ZERO
-from envgit.repo.refnames import HEADS, LOOKUP_RULES, PRIVATE, shorten
+from envgit.repo.refnames import HEADS, LOOKUP_RULES, PRIVATE, in_worktree, shorten
 
 if TYPE_CHECKING:
     from envgit.repo.repository import GitRepository
@@ -148,7 +148,8 @@ def _meanings(repository: GitRepository, name: str) -> list[str]:
     return [
         full
         for full in (rule.format(name) for rule in LOOKUP_RULES)
-        if (full.startswith("refs/") or re.match(r"\A[A-Z_]+\Z", full)) and repository.ref(full)
+        if (full.startswith("refs/") or re.match(r"\A[A-Z_]+\Z", full) or in_worktree(full))
+        and repository.ref(full)
     ]
 
 

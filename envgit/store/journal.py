@@ -148,9 +148,13 @@ def _is_seal(value: object) -> bool:
 
 # ``ORIG_HEAD``, ``MERGE_HEAD``: gitrevisions(7); no path, wherever a damaged journal comes from.
 _PSEUDO = re.compile(r"\A[A-Z][A-Z_]*\Z")
+# HEAD of another worktree, whose branch is renamed; its value is a branch, not an id.
+_OTHER_HEAD = re.compile(r"\A(?:main-worktree|worktrees/(?!\.\.?/)[^/\0]+)/HEAD\Z")
 
 
 def _is_ref(value: object) -> bool:
+    if isinstance(value, list) and _is_other_head(value):
+        return True
     return (
         isinstance(value, list)
         and len(value) == 4
@@ -158,6 +162,15 @@ def _is_ref(value: object) -> bool:
         and (value[0].startswith("refs/") or _PSEUDO.match(value[0]) is not None)
         and all(oid is None or is_hex(oid, 40) for oid in value[1:3])
         and isinstance(value[3], str)
+    )
+
+
+def _is_other_head(value: list[object]) -> bool:
+    return (
+        len(value) == 4
+        and all(isinstance(text, str) for text in value)
+        and _OTHER_HEAD.match(str(value[0])) is not None
+        and all(str(text).startswith("ref: refs/heads/") for text in value[1:3])
     )
 
 

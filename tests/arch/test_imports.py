@@ -44,6 +44,8 @@ FOUNDATION = {
     "merging": "two states and their ancestor made one",
     "mergetext": "what a merge commit says",
     "hooks": "the user's own programs at certain moments",
+    "places": "where a repository and its worktrees are",
+    "linking": "linked worktrees come and go with a publication",
     "relocate": "finds the worktree of a folder that was moved or copied",
     "identity": "who acts, and when",
     "chain": "from a commit to directories",
@@ -69,6 +71,7 @@ FOUNDATION = {
     "linehistory": "the versions of a text file",
     "lineranges": "what -L means",
     "patterns": "regular expressions as git takes them",
+    "trailers": "the lines that end a message",
 }
 
 # (verb, verb) -> what the first composes of the second.
