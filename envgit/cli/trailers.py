@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the ``Key: value`` lines that end a message, for ``%(trailers)``.
+"""Shows the ``Key: value`` lines that end a message, for ``%(trailers)``.
 
 Source: git-interpret-trailers(1) and git-log(1), ``%(trailers)``.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LINE = re.compile(r"([A-Za-z0-9-]+)[ \t]*:(.*)\Z", re.DOTALL)
-_GENERATED = ("Signed-off-by: ", "(cherry picked from commit ")
+from envgit.porcelain.trailers import LINE, block, unfolded
+
 _TRUE = ("true", "yes", "on", "1", "")
 
 
@@ -66,41 +66,15 @@ def _literal(text: str) -> str:
     return re.sub(r"%x([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), text)
 
 
-def block(message: str) -> list[str]:
-    """The lines of the last paragraph, if they are trailers."""
-    lines = message.rstrip().split("\n")
-    start = len(lines)
-    while start > 0 and lines[start - 1].strip():
-        start -= 1
-    if start == 0:
-        return []  # The subject is no trailer.
-    candidates = lines[start:]
-    good = bad = 0
-    generated = False
-    for line in candidates:
-        if line[0] in " \t":
-            continue
-        if line.startswith(_GENERATED):
-            generated = True
-            good += 1
-        elif _LINE.match(line):
-            good += 1
-        else:
-            bad += 1
-    if good and (not bad or (generated and good * 3 >= bad)):
-        return candidates
-    return []
-
-
 def show(message: str, options: Options) -> str:
     """The trailers of a message as the options want them."""
     lines = block(message)
     if options.verbatim:
         return "".join(f"{line}\n" for line in lines)
     shown: list[str] = []
-    for raw in _unfolded(lines):
+    for raw in unfolded(lines):
         text = " ".join(part.strip() for part in raw.split("\n")) if options.unfold else raw
-        found = _LINE.match(text)
+        found = LINE.match(text)
         if found is None:
             if not options.only:
                 shown.append(text)
@@ -116,14 +90,3 @@ def show(message: str, options: Options) -> str:
     if options.separator is not None:
         return options.separator.join(shown)
     return "".join(f"{text}\n" for text in shown)
-
-
-def _unfolded(lines: list[str]) -> list[str]:
-    """One text for each trailer, continuation lines still on lines of their own."""
-    found: list[str] = []
-    for line in lines:
-        if line[0] in " \t" and found:
-            found[-1] += f"\n{line}"
-        else:
-            found.append(line)
-    return found
