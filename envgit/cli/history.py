@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.diffview import view_of
-from envgit.cli.logoptions import log_options, merges_from, query_from, style_from
+from envgit.cli.logoptions import ONELINE, log_options, merges_from, query_from, style_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
 from envgit.errors import EnvgitError
@@ -306,8 +306,8 @@ def reflog(
         )
     if words[:1] == ["show"]:
         words = words[1:]
-    if options["pretty"] is None and options["format"] is None:
-        options["oneline"] = True
+    if options["pretty"] is None:
+        options["pretty"] = ONELINE
     write_reflog(app, words, list(paths or ()), options, as_json=as_json)
     return 0
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from envgit.cli.verb import Function
     from envgit.porcelain.history import LogEntry, Query
 
+ONELINE = "\0oneline"
+"""The value of --pretty that --oneline stands for; like others, it gives way to a later one."""
+
 CHOICE = section(
     "Which commits",
     value("-n, --max-count <number>", "show at most so many commits", to="limit", type=int),
@@ -74,18 +77,29 @@ CHOICE = section(
 )
 ORDER = section(
     "In which order",
-    flag("--topo-order", "show children first, and branches one by one"),
-    flag("--date-order", "show children first, else by date"),
-    flag("--author-date-order", "show children first, else by the author's date"),
+    flag(
+        "--topo-order",
+        "show children first, and branches one by one",
+        to="order",
+        flag_value="topo",
+    ),
+    flag("--date-order", "show children first, else by date", to="order", flag_value="date"),
+    flag(
+        "--author-date-order",
+        "show children first, else by the author's date",
+        to="order",
+        flag_value="author-date",
+    ),
     flag("--reverse", "show the oldest of the chosen commits first"),
 )
 WRITING = section(
     "How",
     flag("--graph", "draw the history"),
-    flag("--oneline", "the same as --pretty=oneline --abbrev-commit"),
+    flag("--oneline", "the same as --pretty=oneline --abbrev-commit", to="pretty",
+         flag_value=ONELINE),
     value("--pretty[=<format>]", "oneline, short, medium, full, fuller, reference, raw, email or"
-          " format:<string>", bare=""),
-    value("--format <format>", "the same, for one's own format"),
+          " format:<string>", bare="medium"),
+    value("--format <format>", "the same, for one's own format", to="pretty"),
     flag("--abbrev-commit", "shorten ids", default=None),
     value("--date <format>", "relative, local, iso, iso-strict, rfc, short, raw, human, unix or"
           " format:<strftime>"),
@@ -117,8 +131,6 @@ def query_from(options: dict[str, Any]) -> Query:
         take("ignore_case"), take("all_match"), take("invert_grep"),
     )  # fmt: skip
     graph = options["graph"]
-    orders = {"topo_order": "topo", "date_order": "date", "author_date_order": "author-date"}
-    chosen = [order for name, order in orders.items() if take(name)]
     reverse = take("reverse")
     side, cherry = _sides(options)
     if graph and (reverse or options["walk_reflogs"]):
@@ -134,7 +146,7 @@ def query_from(options: dict[str, Any]) -> Query:
         patterns=patterns,
         parents=_parents(options),
         first_parent=options["first_parent"],
-        order=chosen[-1] if chosen else "topo" if graph else "default",
+        order=take("order") or ("topo" if graph else "default"),
         reverse=reverse,
         full_history=take("full_history"),
         ancestry=graph,
@@ -181,15 +193,13 @@ def _parents(options: dict[str, Any]) -> tuple[int, int | None]:
 def form_from(app: App, options: dict[str, Any]) -> tuple[formats.Form, bool]:
     """The form of commits, and whether ids are shortened."""
     settings = app.settings
-    oneline, pretty, own = options.pop("oneline"), options.pop("pretty"), options.pop("format")
+    wanted = options.pop("pretty")
     abbreviate = options.pop("abbrev_commit")
-    wanted = own if own is not None else pretty
-    if oneline:
+    if wanted is None:
+        wanted = settings.get_text("format.pretty")
+    elif wanted == ONELINE:
         wanted = "oneline"
         abbreviate = True if abbreviate is None else abbreviate
-    elif own is None and not wanted:
-        # A bare --pretty is the default form, an empty --format shows nothing.
-        wanted = settings.get_text("format.pretty") if wanted is None else "medium"
     form = formats.parse(wanted, lambda name: settings.get(f"pretty.{name}"))
     if abbreviate is None:
         abbreviate = settings.get_bool("log.abbrevCommit")

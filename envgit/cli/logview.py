@@ -73,7 +73,7 @@ class LogView:
         style = self._style
         graph = style.graph
         if graph is not None:
-            graph.update(entry.id, entry.edges, entry.mark or "*")
+            graph.update(entry.id, entry.edges, "o" if entry.mark == "-" else entry.mark or "*")
         shown = False
         for one in self._differences(entry) if style.view else ():
             if not one.difference and one.listed is None:

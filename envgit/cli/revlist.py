@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.errors import UsageProblem
+from envgit.cli.formats import text_of
 from envgit.cli.history import Differences, with_stdin
 from envgit.cli.logoptions import log_options, merges_from, query_from, style_from
 from envgit.cli.logview import LogView
@@ -57,15 +58,17 @@ def rev_list(
     revisions, picked = ranges.split_arguments(app.repository, given, after)
     if not revisions:
         raise UsageProblem("no commit is named", usage="short")
-    if options.pop("walk_reflogs"):
+    if options["walk_reflogs"]:
         raise EnvgitError("rev-list walks no reflogs; 'envgit log -g' does")
     options.pop("full_diff")
-    formatted = options["pretty"] is not None or options["format"] is not None
-    shown = bool(options["oneline"] or formatted or options["graph"])
+    formatted = options["pretty"] is not None
+    if options["graph"] and not formatted:
+        options["pretty"] = "%H"
     left_right = options["left_right"]
     query = query_from(options)
+    options.pop("walk_reflogs")
     if parents or children:
-        query = replace(query, ancestry=True)
+        query = replace(query, ancestry=True, children=children)
     entries = history.log(app.repository, revisions, paths=picked, query=query)
     if as_json:
         app.out.json([{"id": entry.id, "parents": entry.parents, "mark": entry.mark}
@@ -75,10 +78,10 @@ def rev_list(
     elif quiet:
         for _ in entries:
             pass
-    elif shown:
-        _formatted(app, entries, options, headed=formatted)
+    elif formatted or options["graph"]:
+        _formatted(app, entries, options)
     else:
-        _plain(app, entries, options, parents=parents, children=children, timestamp=timestamp)
+        _plain(app, entries, options, parents=parents, timestamp=timestamp)
     return 0
 
 
@@ -104,35 +107,31 @@ def _plain(
     options: dict[str, Any],
     *,
     parents: bool,
-    children: bool,
     timestamp: bool,
 ) -> None:
     shorten = app.repository.git.abbrev if options["abbrev_commit"] else str
-    listed = list(entries) if children else entries
-    below: dict[str, list[str]] = {}
-    if children:
-        for entry in listed:
-            for parent in entry.parents:
-                below.setdefault(parent, []).insert(0, entry.id)
-    for entry in listed:
+    for entry in entries:
         words = [entry.mark + shorten(entry.id)]
         if timestamp:
             words.insert(0, str(entry.committer.time))
         if parents:
             words += map(shorten, entry.parents)
-        words += map(shorten, below.get(entry.id, ()))
+        words += map(shorten, entry.children)
         app.out.line(" ".join(words))
 
 
-def _formatted(
-    app: App, entries: Iterable[LogEntry], options: dict[str, Any], *, headed: bool
-) -> None:
-    """As the log writes them; before one's own format, as git does, a line with the id."""
+def _formatted(app: App, entries: Iterable[LogEntry], options: dict[str, Any]) -> None:
+    """As the log writes them, with a line of the id before one's own format, too."""
     merges = merges_from(options)
-    style = style_from(app, options)
-    style = replace(style, view=None)
-    view = LogView(app, style, Differences(app, style, merges, []))
+    style = replace(style_from(app, options), view=None)
+    if style.graph is not None:
+        view = LogView(app, style, Differences(app, style, merges, []))
+        for entry in entries:
+            view.show(entry)
+        return
+    form, shorten = style.form, style.around.abbrev if style.abbreviate else str
     for entry in entries:
-        if headed and style.form.user and style.graph is None:
-            app.out.line(f"commit {entry.mark}{entry.id}")
-        view.show(entry)
+        head = "" if form.oneline else "commit "
+        app.out.write(f"{head}{entry.mark}{shorten(entry.id)}{' ' if form.oneline else chr(10)}")
+        text = text_of(form, entry, style.around, tabs=style.tabs)
+        app.out.write(text if form.oneline and text.endswith("\n") else text + "\n")

@@ -87,8 +87,8 @@ def list_(app: App, as_json: bool, paths: tuple[str, ...], **options: Any) -> in
         return 0
     if not entries(app.repository):
         return 0
-    if not (options["pretty"] or options["format"] or options["oneline"]):
-        options["format"] = "%gd: %gs"
+    if not options["pretty"]:
+        options["pretty"] = "%gd: %gs"
     write_reflog(app, ["stash"], paths, options)
     return 0
 

@@ -68,6 +68,7 @@ class LogEntry:
     source: str = ""
     reflog: ReflogStep | None = None
     path: bytes | None = None
+    children: tuple[CommitId, ...] = ()
 
     @property
     def id(self) -> CommitId:
@@ -131,10 +132,10 @@ class Query:
 
     ``since`` and ``until`` are seconds since the epoch. ``order``: default, topo, date or
     author-date. ``parents`` is the least and the greatest number of parents (None: no limit).
-    ``ancestry`` keeps the shape of the history for a graph. ``side`` (``left``, ``right``),
-    ``cherry`` (``mark``, ``omit``), ``boundary`` and ``ancestry_path`` are as in
-    :class:`envgit.repo.traversal.Rules`. ``walk`` False: the named commits alone, newest first
-    or, with ``unsorted``, as named.
+    ``ancestry`` keeps the shape of the history for a graph; ``children`` needs it. ``side``
+    (``left``, ``right``), ``cherry`` (``mark``, ``omit``), ``boundary`` and ``ancestry_path`` are
+    as in :class:`envgit.repo.traversal.Rules`. ``walk`` False: the named commits alone, newest
+    first or, with ``unsorted``, as named.
     """
 
     limit: int | None = None
@@ -156,6 +157,7 @@ class Query:
     cherry: str = ""
     walk: bool = True
     unsorted: bool = False
+    children: bool = False
 
 
 def log(
@@ -273,7 +275,8 @@ class _Log:
             ancestry_path=query.ancestry_path,
             side=query.side,
             cherry=query.cherry,
-            changes=_changes(self._repository) if query.cherry else None,
+            children=query.children,
+            changes=_changes(self._repository, self._spec) if query.cherry else None,
         )
         point = self._repository.git.point
         return Traversal(point, tips.include, tips.exclude, left=tips.left, rules=rules)
@@ -287,11 +290,13 @@ class _Log:
         if not query.walk:
             yield from islice(self._named(), query.skip, stop)
             return
+        shown: list[Step] = []
         for step in islice(self._traversal.steps(), query.skip, stop):
+            if query.boundary:
+                shown.append(step)
             yield self._entry(step)
-        if query.boundary:
-            for step in self._traversal.boundary():
-                yield self._entry(step)
+        for step in self._traversal.boundary(shown) if shown else ():
+            yield self._entry(step)
 
     def _named(self) -> Iterator[LogEntry]:
         """The commits that were named, and no others."""
@@ -312,7 +317,8 @@ class _Log:
             mark = side
         elif self._query.cherry == "mark" and not self._query.ancestry:
             mark = "+"
-        return LogEntry(commit, step.parents, step.edges, mark, side, path=path)
+        children = step.children
+        return LogEntry(commit, step.parents, step.edges, mark, side, path=path, children=children)
 
     def _followed(self) -> Iterator[LogEntry]:
         """The history of one file through its renames; merges are not looked at, as in git."""
@@ -360,10 +366,11 @@ def _same(repository: Repository, spec: Pathspec) -> Callable[[Point, Point | No
     return same
 
 
-def _changes(repository: Repository) -> Callable[[Point], Hashable]:
-    """What a commit changed, as a value that is equal for equal changes: path, and what it was
-    and became but for times. (git compares the lines of its patch.)"""
+def _changes(repository: Repository, spec: Pathspec | None) -> Callable[[Point], Hashable]:
+    """What a commit changed within ``spec``, as a value that is equal for equal changes: path, and
+    what it was and became but for times. (git compares the lines of its patch.)"""
     from envgit.layers.compare import changes
+    from envgit.layers.interest import picks
 
     git = repository.git
 
@@ -375,6 +382,7 @@ def _changes(repository: Repository) -> Callable[[Point], Hashable]:
         return frozenset(
             (change.path, content(change.old), content(change.new))
             for change in changes(old, git.files(point.id))
+            if spec is None or picks(spec, change)
         )
 
     return value

@@ -31,7 +31,7 @@ class Step:
     """A commit to show. ``parents`` are those left after simplification; ``edges`` those of them
     that will be shown (what a graph draws); ``left``: from the left side of ``A...B``; ``same``:
     the other side has a commit of the same changes; ``boundary``: not of the range, but a parent
-    of what is."""
+    of what is; ``children``, where asked for, are those in the range, the last found first."""
 
     point: Point
     parents: tuple[CommitId, ...]
@@ -39,6 +39,7 @@ class Step:
     left: bool
     same: bool = False
     boundary: bool = False
+    children: tuple[CommitId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Rules:
     from an excluded tip. ``side`` is ``left`` or ``right`` to show one side of ``A...B``.
     ``cherry`` is ``mark`` or ``omit`` for commits that have an equal on the other side, by
     ``changes(commit)``: a value that is equal for equal changes (None: not to be compared).
-    ``limited``: all of the range must be known before any of it is shown.
+    ``children`` (with ``ancestry``) gives each step its children.
     """
 
     order: str = "default"
@@ -71,7 +72,7 @@ class Rules:
     side: str = ""
     cherry: str = ""
     changes: Callable[[Point], Hashable] | None = None
-    limited: bool = False
+    children: bool = False
 
 
 class NoBottom(EnvgitError):
@@ -96,6 +97,7 @@ class Traversal:
         self._load = load
         self._include = list(dict.fromkeys(include))
         self._exclude = list(dict.fromkeys(exclude))
+        self._bottom = frozenset(exclude)
         self._rules = rules or Rules()
         self._left = set(left)
         self._points: dict[CommitId, Point] = {}
@@ -104,40 +106,39 @@ class Traversal:
         # Of the range and yet not shown: the other side's equals, or all of the other side.
         self._hidden: set[CommitId] = set()
         self._equal: set[CommitId] = set()
-        # While the boundary is collected: parents of what was shown, and what was shown.
-        self._edge: list[CommitId] = []
-        self._was_shown: set[CommitId] = set()
+        self._children: dict[CommitId, list[CommitId]] = {}
 
     def steps(self) -> Iterator[Step]:
         """The commits to show, in order. Lazy when the order and range allow it."""
         rules = self._rules
         ordered = rules.order != "default"
-        asked = rules.limited or rules.ancestry or rules.ancestry_path or rules.side or rules.cherry
+        asked = rules.ancestry or rules.ancestry_path or rules.side or rules.cherry
         points: Iterator[Point] | list[Point] = self._stream()
         if self._exclude or ordered or asked:
             points = self._narrowed(self._limited())
             if ordered:
-                points = self._sorted(points)
+                points = self._sorted(points, rules.order)
+            for point in points if rules.children else ():
+                for parent in point.parents:
+                    self._children.setdefault(parent, []).insert(0, point.id)
         for point in points:
             if self._shown(point):
-                step = self._step(point)
-                if rules.boundary:
-                    self._was_shown.add(point.id)
-                    self._edge += step.parents
-                yield step
+                yield self._step(point)
 
-    def boundary(self) -> Iterator[Step]:
-        """After steps(), as far as they were taken: the parents of what was shown that were not."""
-        found = [oid for oid in dict.fromkeys(self._edge) if oid not in self._was_shown]
-        points = [self._point(oid) for oid in reversed(found)]
-        if self._rules.order != "default":
-            points = self._sorted(points)
-        known = {point.id for point in points} | self._was_shown
+    def boundary(self, shown: Sequence[Step]) -> Iterator[Step]:
+        """The parents of what was shown that were not shown themselves."""
+        inside = {step.point.id for step in shown}
+        edge = dict.fromkeys(oid for step in shown for oid in step.parents)
+        found = [oid for oid in edge if oid not in inside]
+        order = "topo" if self._rules.order == "default" else self._rules.order
+        points = self._sorted([self._point(oid) for oid in reversed(found)], order)
+        known = inside | {point.id for point in points}
         for point in points:
             parents = self._parents(point)
             edges = tuple(oid for oid in parents if oid in known) if self._rules.ancestry else ()
             left = point.id in self._left
-            yield Step(point, parents, edges, left, point.id in self._equal, boundary=True)
+            same, children = point.id in self._equal, tuple(self._children.get(point.id, ()))
+            yield Step(point, parents, edges, left, same, boundary=True, children=children)
 
     def candidates(self) -> list[tuple[Point, bool]]:
         """All commits of the range, newest first, each with whether nothing of interest changed in
@@ -282,21 +283,21 @@ class Traversal:
         if point.id in self._left:
             self._left.update(self._followed(point))
 
-    def _sorted(self, points: list[Point]) -> list[Point]:
-        """Children before parents; among those free to come, by the rule's order."""
+    def _sorted(self, points: list[Point], order: str) -> list[Point]:
+        """Children before parents, all of them; among those free to come, by the order."""
         inside = {point.id: point for point in points}
         waiting = dict.fromkeys(inside, 0)
         for point in points:
-            for parent in self._followed(point):
+            for parent in point.parents:
                 if parent in waiting:
                     waiting[parent] += 1
         tips = [point for point in points if waiting[point.id] == 0]
-        queue = _Queue(self._rules.order, tips)
+        queue = _Queue(order, tips)
         out: list[Point] = []
         while queue:
             point = queue.pop()
             out.append(point)
-            for parent in self._followed(point):
+            for parent in point.parents:
                 if parent in waiting:
                     waiting[parent] -= 1
                     if waiting[parent] == 0:
@@ -314,16 +315,24 @@ class Traversal:
             if same(point, None):
                 self._same.add(point.id)
             return
-        differs = False
+        # By whether the parent counts: one of an excluded side does only where there is no other.
+        differs: dict[bool, bool] = {}
         for parent in self._followed(point):
+            counts = self._counts(parent)
             if not same(point, self._point(parent)):
-                differs = True
-            elif not self._rules.full_history and parent not in self._dull:
+                differs[counts] = True
+            elif not self._rules.full_history and counts:
                 self._points[point.id] = replace(point, parents=(parent,))
                 self._same.add(point.id)
                 return
-        if not differs:
+            else:
+                differs.setdefault(counts, False)
+        if not differs.get(True, differs.get(False, False)):
             self._same.add(point.id)
+
+    def _counts(self, oid: CommitId) -> bool:
+        """Whether a parent is part of the history that is shown; where a range ends counts too."""
+        return oid not in self._dull or oid in self._bottom
 
     def _shown(self, point: Point) -> bool:
         rules = self._rules
@@ -331,21 +340,22 @@ class Traversal:
             return False
         if rules.until is not None and point.time > rules.until:
             return False
-        if rules.wanted is not None and not rules.wanted(point, len(self._followed(point))):
+        if rules.wanted is not None and not rules.wanted(point, len(point.parents)):
             return False
         if point.id not in self._same:
             return True
-        return rules.ancestry and sum(oid not in self._dull for oid in point.parents) >= 2
+        return rules.ancestry and sum(map(self._counts, point.parents)) >= 2
 
     def _step(self, point: Point) -> Step:
         left, same = point.id in self._left, point.id in self._equal
         parents = self._parents(point)
         if not self._rules.ancestry:
             return Step(point, parents, (), left, same)
+        children = tuple(self._children.get(point.id, ()))
         drawn = parents[:1] if self._rules.first_parent else parents
         if not self._rules.boundary:
             drawn = tuple(oid for oid in drawn if self._shown(self._point(oid)))
-        return Step(point, parents, drawn, left, same)
+        return Step(point, parents, drawn, left, same, children=children)
 
     def _parents(self, point: Point) -> tuple[CommitId, ...]:
         """The parents of a commit, rewritten to what says something if a graph is drawn."""
@@ -360,7 +370,7 @@ class Traversal:
             parents = self._followed(self._point(oid))
             if not parents:
                 return None
-            relevant = [parent for parent in parents if parent not in self._dull]
+            relevant = [parent for parent in parents if self._counts(parent)]
             if len(parents) > 1 and len(relevant) != 1:
                 break
             oid = relevant[0] if relevant else parents[0]
