@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from envgit.errors import Refused
 from envgit.layers.ids import CommitId
@@ -44,10 +45,10 @@ def first_good(
     """Run ``command`` by the shell in the worktree, then in first parents from HEAD (or from
     ``start``) back, until it succeeds. Every trial's changes are thrown away.
 
-    One after the other; with ``bisect`` 1, 2, 4, ... commits back until it succeeds, and then by
-    halves to the newest, which supposes that it fails in all of them from some commit on: that it
-    succeeds where this leads and fails in the next commit has been seen. ``capture`` keeps what it
-    writes. Raises NeverGood, TrialFailed.
+    One after the other; with ``bisect`` 1, 2, 4, ... commits back until it succeeds (then in the
+    middle of what was left out), and then by halves to the newest, which supposes that it fails in
+    all of them from some commit on: that it succeeds where this leads and fails in the next commit
+    has been seen. ``capture`` keeps what it writes. Raises NeverGood, TrialFailed.
     """
     git = repository.git
     head = git.head().commit
@@ -66,11 +67,11 @@ def first_good(
         return FirstGood(commit, steps, dirty, tuple(search.trials))
     tried = [trial for trial in search.trials if trial.commit is not None]
     hint = None
-    if {trial.exit_code for trial in search.trials} <= set(_CANNOT_RUN):
+    few = len(tried) <= line.last()
+    if search.cannot_run():
         hint = "the shell could not run it anywhere: is it spelled right?"
-    which = "in all" if not bisect else "in each of the"
-    what = f"{len(tried)} commits" + (" that were tried, back to the first" if bisect else "")
-    raise NeverGood(f"'{command}' fails {which} {what}; nothing was changed", hint=hint)
+    where = f"{len(tried)} commits that were tried" if few else f"{len(tried)} commits"
+    raise NeverGood(f"'{command}' fails in all {where}; nothing was changed", hint=hint)
 
 
 class _Line:
@@ -115,6 +116,10 @@ class _Search:
         self.trials += self._room.run([commit], capture=self._capture)
         return self.trials[-1].exit_code == 0
 
+    def cannot_run(self) -> bool:
+        """Whether the shell could not run it anywhere up to now."""
+        return {trial.exit_code for trial in self.trials} <= set(_CANNOT_RUN)
+
 
 def _one_by_one(search: _Search, line: _Line) -> int | None:
     """How many commits back it succeeds first."""
@@ -128,22 +133,45 @@ def _one_by_one(search: _Search, line: _Line) -> int | None:
 
 def _by_halves(search: _Search, line: _Line) -> int | None:
     """The same, in few trials."""
-    failing, step = -1, 0
-    while True:
+    tried: dict[int, bool] = {}
+
+    def good(step: int) -> bool:
         commit = line[step]
-        if commit is None:
-            step = line.last()
-            if step == failing:
-                return None
-            commit = line[step]
-        if search.succeeds(commit):
-            break
-        failing, step = step, max(1, step * 2)
-    good = step
-    while good - failing > 1:
-        middle = (good + failing) // 2
-        if search.succeeds(line[middle]):
-            good = middle
+        assert commit is not None
+        if step not in tried:
+            tried[step] = search.succeeds(commit)
+        return tried[step]
+
+    step, far = 0, 1
+    while not good(step):
+        if line[far] is None:
+            far = line.last()
+            if far in tried:
+                break
+        step, far = far, far * 2
+    # It may succeed in between alone: what it needs had not come yet in the first commits.
+    while not tried[step]:
+        gap = _widest(tried)
+        if gap is None or search.cannot_run():
+            return None
+        step = gap
+        good(step)
+    failing = max((other for other in tried if other < step), default=-1)
+    while step - failing > 1:
+        middle = (step + failing) // 2
+        if good(middle):
+            step = middle
         else:
             failing = middle
-    return good
+    return step
+
+
+def _widest(tried: dict[int, bool]) -> int | None:
+    """The middle of the longest stretch that was not tried, the newest of equals; None if all
+    were."""
+    steps = sorted(tried)
+    gaps = [(later - step, -step) for step, later in pairwise(steps) if later - step > 1]
+    if not gaps:
+        return None
+    width, step = max(gaps)
+    return -step + width // 2

@@ -58,6 +58,8 @@ COMMANDS = (
     "commit --amend -m amended",
     "commit -m some -- etc usr/new",
     "commit -m empty --allow-empty",
+    "bisect start --no-checkout main v1",
+    "bisect start side main~1",
 )
 
 

@@ -24,6 +24,7 @@ from typing import TypeVar, cast
 
 import envgit
 from envgit.porcelain.repository import Repository
+from envgit.repo.refnames import PRIVATE
 from tests.support import builders, overlays, probes
 from tests.support.overlays import Shot
 
@@ -102,7 +103,8 @@ class Lab:
             if not commit.parents:
                 break
             commit = repository.git.commit(commit.parents[0])
-        return mounted(lowers, function, self.top / "mounted")
+        # Equal layers are one directory, which overlayfs refuses twice; the topmost says it all.
+        return mounted(list(dict.fromkeys(lowers)), function, self.top / "mounted")
 
     def photograph(self, revision: str | None = None) -> Photograph:
         """The files of the worktree, or of a commit."""
@@ -119,7 +121,7 @@ class Lab:
         refs = {
             name: self._story(repository, oid)
             for name, oid in git.refs("refs/").items()
-            if not name.startswith("refs/envgit/")
+            if not name.startswith(PRIVATE)
         }
         head = git.head()
         value = head.value

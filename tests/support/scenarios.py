@@ -105,6 +105,16 @@ SCENARIOS = (
     _scenario("cp /proc/version :/etc/copied", name="cp", writes=(b"etc/copied",)),
     _scenario("run -m ran -- /bin/script", name="run_and_commit", runs=True, writes=_BY_SCRIPT),
     _scenario("run --rm -- /bin/script", name="run_aside", runs=True),
+    _scenario("bisect start main v1", clean=True),
+    _scenario("bisect start --no-checkout main v1", name="bisect_no_checkout"),
+    _scenario("bisect good", "bisect start side v1", clean=True),
+    _scenario("bisect skip", "bisect start side v1", clean=True),
+    _scenario("bisect bad", "bisect start main v1", clean=True, name="bisect_found"),
+    _scenario("bisect reset", "bisect start main v1", clean=True),
+    _scenario("undo", "bisect start side v1", "bisect good", clean=True, name="undo_bisect_good"),
+    _scenario(
+        "bisect run rm /bin/tool", "bisect start main v1", clean=True, runs=True, name="bisect_run"
+    ),
 )
 
 
