@@ -93,6 +93,7 @@ def commit(
         return _say_what_would_be(app, paths)
     message = _message(app, messages, file, reedit or reuse)
     asks = edit or reedit is not None or (edit is None and message is None and not auto)
+    picks = app.repository.git.ref("CHERRY_PICK_HEAD") is not None
     try:
         result = app.repository.commit(
             message,
@@ -116,7 +117,7 @@ def commit(
     if as_json:
         app.out.json(summary.as_json(result))
     elif not quiet:
-        summary.write(app, result, dated=options["amend"] or options["date"] is not None)
+        summary.write(app, result, dated=options["amend"] or options["date"] is not None or picks)
     summary.warn_skipped(app, result.skipped)
     return 0
 

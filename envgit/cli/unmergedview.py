@@ -41,10 +41,9 @@ def state(app: App, status: Status, *, hints: bool) -> Iterator[str]:
             first = f'run "envgit {verb} --continue" to continue'
         else:
             said = f"You are currently {doing} commit {app.repository.git.abbrev(begun.commit)}."
-            going_on = f'run "envgit {verb} --continue"'
-            first = f"fix conflicts and {going_on}"
-            if not status.unmerged:
-                first = f"all conflicts fixed: {going_on}"
+            first = f'all conflicts fixed: run "envgit {verb} --continue"'
+        if status.unmerged:
+            first = f'fix conflicts and run "envgit {verb} --continue"'
         skip = f'use "envgit {verb} --skip" to skip this patch'
         end = f'use "envgit {verb} --abort" to cancel the {verb} operation'
         yield from _told(said, [first, skip, end], hints)

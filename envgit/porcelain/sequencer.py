@@ -290,7 +290,8 @@ class Sequencer:
         except WouldOverwrite:
             applying.forget(repository, combined)
             raise
-        hooks.run_hook(repository, "post-commit", locked=True)
+        nobody_looks = {} if self.calls.edit is not None else {"ENVGIT_EDITOR": ":"}
+        hooks.run_hook(repository, "post-commit", env=nobody_looks, locked=True)
         self.calls.done(
             Picked(
                 source=commit.id,
@@ -341,19 +342,7 @@ class Sequencer:
             ),
         )
         position.shorten(repository)
-        self.calls.done(
-            Picked(
-                source=commit.id,
-                commit=commit.id,
-                branch=current.head.branch,
-                root=False,
-                subject=commit.subject,
-                changes=[],
-                author=commit.author,
-                committer=commit.committer,
-                forward=True,
-            )
-        )
+        self._tell(current, commit, commit.subject)
 
     def _stop(
         self,
@@ -479,17 +468,25 @@ class Sequencer:
         )
         if combined.conflicts:
             return self._stopped(commit.id, CONFLICTS, combined)
+        self._tell(current, commit, subject_of(text), combined.messages)
+        return None
+
+    def _tell(
+        self, current: Current, commit: Commit, subject: str, merged: tuple[str, ...] = ()
+    ) -> None:
+        """Say that a step is done that made no commit."""
+        forward = self.options.commit
         self.calls.done(
             Picked(
                 source=commit.id,
-                commit=None,
+                commit=commit.id if forward else None,
                 branch=current.head.branch,
                 root=False,
-                subject=subject_of(text),
+                subject=subject,
                 changes=[],
                 author=commit.author,
                 committer=commit.committer,
-                merged=combined.messages,
+                merged=merged,
+                forward=forward,
             )
         )
-        return None

@@ -202,7 +202,9 @@ def _sides(conflict: Conflict) -> tuple[bool, bool, bool]:
 def _unfinished(begun: Pending | None) -> Unfinished | None:
     if begun is None or begun.verb == pending.SQUASH:
         return None
-    return Unfinished(begun.verb, begun.theirs[0] if begun.theirs else None)
+    # git names the commit only where it is the only one (wt-status.c, sequencer_get_last_command).
+    single = begun.theirs and not begun.options.get("many")
+    return Unfinished(begun.verb, begun.theirs[0] if single else None)
 
 
 def _rows(changes: list[Change], *, whole: bool, renames: bool) -> Iterable[Row]:
