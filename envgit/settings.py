@@ -45,6 +45,7 @@ KNOWN: tuple[Setting, ...] = (
     Setting("blame.showEmail", "bool", "false", "Show addresses in ``blame``, not names."),
     Setting("blame.showRoot", "bool", "false", "Commits without parents are no boundary."),
     Setting("branch.<name>.merge", "text", None, "The branch of the remote that this one tracks."),
+    Setting("branch.<name>.mergeOptions", "text", None, "Options of ``merge`` on this branch."),
     Setting("branch.<name>.remote", "text", None, "The remote that this branch tracks one of."),
     Setting("color.<section>", "text", None, "As ``color.ui``, for one verb's output."),
     Setting("color.<section>.<slot>", "colour", None, "One colour, in git's words."),
@@ -83,6 +84,13 @@ KNOWN: tuple[Setting, ...] = (
     ),
     Setting("diff.context", "int", "3", "Lines of context around a change in a text diff."),
     Setting("diff.renames", "bool", "true", "Look for renamed files in ``diff`` and ``log``."),
+    Setting(
+        "envgit.formerWorktree",
+        "text",
+        None,
+        "Of a copied repository: the worktree of its original, whose operations ``undo`` takes for "
+        "its own.",
+    ),
     Setting("envgit.worktree", "text", None, "The worktree of this repository in the store."),
     Setting("format.pretty", "text", "medium", "The form of commits, as ``log --pretty``."),
     Setting(
@@ -130,6 +138,11 @@ KNOWN: tuple[Setting, ...] = (
     Setting("log.date", "text", "default", "How ``log`` shows dates, as its ``--date``."),
     Setting("log.decorate", "text", "auto", "Whether ``log`` shows the names of refs."),
     Setting("log.graphColors", "text", None, "Colours of ``log --graph``, separated by commas."),
+    Setting("merge.conflictStyle", "text", "merge", "Markers: ``merge``, ``diff3``, ``zdiff3``."),
+    Setting("merge.ff", "text", "true", "``false``: as ``--no-ff``; ``only``: as ``--ff-only``."),
+    Setting("merge.log", "text", "false", "Subjects in merge messages: a number, or ``true``."),
+    Setting("merge.stat", "bool", "true", "Show a diffstat after ``merge``."),
+    Setting("merge.suppressDest", "list", None, "Branches that ``into`` is left out for."),
     Setting("pager.<verb>", "text", None, "Whether, or through what, a verb's output is paged."),
     Setting("pretty.<name>", "text", None, "A form of commits of your own, for ``--pretty``."),
     Setting("run.env", "list", None, "``NAME=VALUE`` (or ``NAME``) for each ``run``, as ``-e``."),

@@ -182,7 +182,7 @@ def _with_settings(app: App, given: dict[str, Any]) -> dict[str, Any]:
     if chosen["log"] is None and log is not None:
         chosen["log"] = log if log.isdigit() else "20" if log in ("true", "yes", "on") else "0"
     if given["stat"] is None and chosen.get("stat") is None:
-        chosen["stat"] = (settings.get("merge.stat") or "true") not in ("false", "no", "off", "0")
+        chosen["stat"] = settings.get_bool("merge.stat")
     return chosen
 
 
@@ -281,7 +281,6 @@ def _conclude(app: App, *, edit: bool | None) -> int:
     from envgit.porcelain.merge import require_pending
 
     require_pending(app.repository)
-    terminal = app.stdin_is_terminal and app.out.stdout_is_terminal
 
     def ask(text: str) -> str:
         return editor.edit(app, editor.default_path(app, "COMMIT_EDITMSG"), text)
@@ -289,7 +288,7 @@ def _conclude(app: App, *, edit: bool | None) -> int:
     def fill(draft: str) -> str:
         return template(app, draft, verbose=False)
 
-    asks = terminal if edit is None else edit
+    asks = editor.command(app) is not None if edit is None else edit
     result = app.repository.commit(edit=ask if asks else None, template=fill if asks else None)
     summary.write(app, result)
     return 0

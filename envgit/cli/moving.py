@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from envgit.cli import changed
 from envgit.cli.app import App
+from envgit.cli.sides import take_side
 from envgit.cli.verb import argument, flag, value, verb
 from envgit.errors import EnvgitError
 from envgit.porcelain.hooks import HookFailed
@@ -52,6 +53,7 @@ Turn off this advice by setting config variable advice.detachedHead to false
 @flag("-m, --merge", "", hidden=True)
 @value("--orphan <new-branch>", "new branch without history")
 @flag("--guess", "", default=True, hidden=True)
+@flag("--ignore-other-worktrees", "do not check if another worktree is on the branch")
 @flag("-q, --quiet", "suppress progress reporting")
 @argument("names", nargs=-1)
 def switch(
@@ -64,6 +66,7 @@ def switch(
     merge: bool,
     orphan: str | None,
     guess: bool,
+    ignore_other_worktrees: bool,
     quiet: bool,
     names: tuple[str, ...],
 ) -> int:
@@ -94,6 +97,7 @@ def switch(
             orphan=orphan,
             detach=detach,
             discard_changes=force or discard_changes,
+            ignore_other_worktrees=ignore_other_worktrees,
             report=lambda result: report(
                 app,
                 result,
@@ -118,8 +122,13 @@ def switch(
 @value("-B <branch>", "create/reset and checkout a branch", to="force_create")
 @flag("-d, --detach", "detach HEAD at named commit")
 @flag("-f, --force", "set uncommitted changes aside; undo brings them back")
+@flag("--ours", "for paths in conflict: take our version", to="ours")
+@flag("--theirs", "for paths in conflict: take their version", to="theirs")
+@flag("-m, --merge", "for paths in conflict: make the conflict again", to="again")
+@value("--conflict <style>", "the same, in that style: merge, diff3 or zdiff3")
 @value("--orphan <new-branch>", "new branch without history")
 @flag("--guess", "", default=True, hidden=True)
+@flag("--ignore-other-worktrees", "do not check if another worktree is on the branch")
 @flag("-q, --quiet", "suppress progress reporting")
 @argument("names", nargs=-1)
 def checkout(
@@ -128,8 +137,13 @@ def checkout(
     force_create: str | None,
     detach: bool,
     force: bool,
+    ours: bool,
+    theirs: bool,
+    again: bool,
+    conflict: str | None,
     orphan: str | None,
     guess: bool,
+    ignore_other_worktrees: bool,
     quiet: bool,
     names: tuple[str, ...],
     paths: tuple[str, ...] | None,
@@ -144,7 +158,11 @@ def checkout(
     if wanted:
         if creates or detach:
             raise EnvgitError("paths cannot be used with switching branches")
+        if ours or theirs or again or conflict:
+            return take_side(app, wanted, revision, (ours, theirs, again, conflict))
         return _bring_back(app, wanted, revision, told=paths is None and not quiet)
+    if ours or theirs or again or conflict:
+        raise EnvgitError("'--ours/--theirs/--merge' needs the paths to check out")
     if revision is None and not (creates or detach or force):
         if app.repository.git.head().commit is not None:
             changed.list_short(app, app.repository.status().changes)
@@ -164,6 +182,7 @@ def checkout(
             discard_changes=force,
             guess_detach=True,
             verb="checkout",
+            ignore_other_worktrees=ignore_other_worktrees,
             report=lambda result: report(
                 app, result, quiet=quiet, target=revision, explicit=explicit, reset=reset
             ),
@@ -174,18 +193,35 @@ def checkout(
 @verb("restore", "restore [<options>] [--source=<commit>] [--] <path>...")
 @value("-s, --source <commit>", "which commit to take the paths from")
 @flag("-W, --worktree", "", hidden=True)
+@flag("--ours", "for paths in conflict: take our version", to="ours")
+@flag("--theirs", "for paths in conflict: take their version", to="theirs")
+@flag("-m, --merge", "for paths in conflict: make the conflict again", to="again")
+@value("--conflict <style>", "the same, in that style: merge, diff3 or zdiff3")
 @flag("-q, --quiet", "suppress progress reporting")
 @argument("paths", nargs=-1)
 def restore(
-    app: App, source: str | None, worktree: bool, quiet: bool, paths: tuple[str, ...]
+    app: App,
+    source: str | None,
+    worktree: bool,
+    ours: bool,
+    theirs: bool,
+    again: bool,
+    conflict: str | None,
+    quiet: bool,
+    paths: tuple[str, ...],
 ) -> int:
     """Bring paths back to what a commit has.
 
     The commit is HEAD unless --source names another; a path that it does not have is deleted.
     What the paths held before is set aside, and "envgit undo" brings it back.
+
+    While a merge is in conflict, --ours and --theirs take the whole of a file from that side and
+    mark it as resolved; --merge makes the conflict again.
     """
     if not paths:
         raise EnvgitError("you must specify path(s) to restore")
+    if ours or theirs or again or conflict:
+        return take_side(app, paths, source, (ours, theirs, again, conflict))
     if source is not None:
         try:
             app.repository.resolve(source)

@@ -275,7 +275,8 @@ class _Merge:
     def _attributes(self, path: bytes, clashes: Sequence[str]) -> None:
         name, (one, other) = _shown(path), self.labels
         what = ", ".join(clashes)
-        text = f"CONFLICT ({ATTRIBUTES}): {what} of {name or './'} differ in {one} and {other}."
+        verb = "differ" if len(clashes) > 1 else "differs"
+        text = f"CONFLICT ({ATTRIBUTES}): {what} of {name or './'} {verb} in {one} and {other}."
         self._say(path, f"{text}  Version {one} left in tree.")
 
     # -- directories ------------------------------------------------------------------------

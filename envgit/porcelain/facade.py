@@ -67,6 +67,18 @@ class Verbs:
 
         return merge(self, revisions, **options)
 
+    def mark_resolved(self: Any, paths: Sequence[str | bytes] = ()) -> list[bytes]:
+        """Mark conflicts as resolved, as ``add``; see :func:`envgit.porcelain.resolve.mark`."""
+        from envgit.porcelain.resolve import mark
+
+        return mark(self, paths)
+
+    def resolve_with(self: Any, side: str, paths: Sequence[str | bytes]) -> list[bytes]:
+        """Take ``ours`` or ``theirs`` for conflicts; see :func:`envgit.porcelain.resolve.take`."""
+        from envgit.porcelain.resolve import take
+
+        return take(self, paths, side)
+
     def switch(self: Any, target: str | None = None, **options: Any) -> MoveResult:
         """Go to another branch or commit; see :func:`envgit.porcelain.moves.switch`."""
         from envgit.porcelain.moves import switch

@@ -25,7 +25,7 @@ from envgit.layers.threeway import described
 from envgit.porcelain import landing, merging, pending, snapshot
 from envgit.porcelain.contents import contents
 from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.paths import require_match
+from envgit.porcelain.paths import NoMatch, require_match
 from envgit.porcelain.pending import Conflict, Pending
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.repository import Repository
@@ -51,7 +51,7 @@ def mark(
 ) -> list[bytes]:
     """Mark the conflicts that ``paths`` (pathspecs; none: all) pick as resolved; which these are.
 
-    Raises NoMatch for a path that is not there.
+    Raises EnvgitError for a path that is not there.
     """
     with repository.locked("add"):
         current = snapshot.describe(repository)
@@ -60,7 +60,11 @@ def mark(
         there = Node(Entry(Kind.DIR))
         for conflict in found.conflicts if found is not None else ():
             _plant(there, conflict)
-        require_match(spec, (current.head_tree, current.tree, there))
+        try:
+            require_match(spec, (current.head_tree, current.tree, there))
+        except NoMatch as error:
+            named = error.message.partition(" did not match")[0]
+            raise EnvgitError(f"{named} did not match any files") from error
         if found is None:
             return []
         open_ones = pending.unresolved(repository, found, current)

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from envgit.errors import Refused
 from envgit.layers.compare import Change
 from envgit.layers.entry import Directory
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import chain, hooks, layering, position, snapshot
+from envgit.porcelain import chain, hooks, layering, pending, position, snapshot
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.paths import require_match
 from envgit.porcelain.publish import Publication, publish
@@ -20,6 +21,10 @@ from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
     from envgit.porcelain.snapshot import Current
+
+
+class Unmerged(Refused):
+    """The path is in conflict: it has more than one version."""
 
 
 def restore(
@@ -44,6 +49,8 @@ def restore(
         tree = git.rootfs(commit) if commit else None
         spec = Pathspec.parse(paths)
         require_match(spec, (tree, current.tree))
+        if source is None:
+            _check_merged(repository, current, spec)
         target, taken = layering.with_paths(current.tree, tree, spec)
         if taken:
             _write(repository, current, commit, target, spec, f"{verb}: {_shown(paths)}", verb)
@@ -52,6 +59,18 @@ def restore(
     head = current.head.commit
     hooks.post_checkout(repository, head, head, branch=False)
     return taken
+
+
+def _check_merged(repository: Repository, current: Current, spec: Pathspec) -> None:
+    """Refuse, as git, to say which version of a path in conflict is meant."""
+    found = pending.read(repository)
+    for conflict in pending.unresolved(repository, found, current) if found is not None else ():
+        if spec.matches(conflict.path):
+            name = conflict.path.decode("utf-8", "backslashreplace")
+            raise Unmerged(
+                f"path '{name}' is unmerged",
+                hint="take a side with --ours or --theirs, or name a commit",
+            )
 
 
 def _write(

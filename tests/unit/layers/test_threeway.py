@@ -207,7 +207,7 @@ def test_attributes_clash() -> None:
     assert kinds(result) == {b"f": "attributes"}
     assert find_entry(result.tree, b"f") == file("a", mode=0o600).entry
     assert result.messages == (
-        "CONFLICT (attributes): mode of f differ in HEAD and exp.  Version HEAD left in tree.",
+        "CONFLICT (attributes): mode of f differs in HEAD and exp.  Version HEAD left in tree.",
     )
     assert merged(base, ours, theirs, favour="theirs").conflicts == ()
 
