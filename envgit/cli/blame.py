@@ -137,7 +137,11 @@ def _command(change: LastChange) -> str:
     run = change.made_by
     if run is None:
         return f"({change.commit.subject})" if change.commit is not None else ""
-    text = f"$ {shlex.join(run.argv)}".replace("\n", "\\n")
+    # What ran may hold anything: one line, and nothing that moves the reader's cursor.
+    text = "$ " + "".join(
+        char if char.isprintable() or char > "\ud7ff" else repr(char)[1:-1]
+        for char in shlex.join(run.argv)
+    )
     if run.exit_code:
         text += f" (exit {run.exit_code})"
     more = len(change.runs) - 1

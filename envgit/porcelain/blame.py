@@ -127,7 +127,8 @@ class _Paths:
         found: dict[bytes, LastChange] = {}
         if self._revision is None:
             found = self._uncommitted()
-        wanted = [path for path in self._wanted() if path not in found]
+        known = found.keys() | self._gone
+        wanted = [path for path in self._wanted() if path not in known]
         if not wanted and not found:
             if self._exists_as_directory():
                 return []
@@ -184,9 +185,7 @@ class _Paths:
             return
         ticket = count()
         point = self._git.point
-        waiting: dict[CommitId, set[bytes]] = {
-            self._start: {path for path in wanted if path not in self._gone}
-        }
+        waiting: dict[CommitId, set[bytes]] = {self._start: set(wanted)}
         queue = [(-point(self._start).time, next(ticket), self._start)]
         while queue:
             commit = heapq.heappop(queue)[2]

@@ -86,7 +86,7 @@ class FileVersions:
         """The content of a file, whatever it is. Raises NotText, ContentMissing."""
         entry = self.entry(commit, path)
         if entry is None:
-            raise NotText(f"'{_show(path)}' is no file in {commit or 'the worktree'}")
+            raise NotText(f"'{_show(path)}' is no file, so it has no lines")
         if entry.kind == Kind.SYMLINK:
             return entry.target
         if entry.size > MOST_TEXT:
