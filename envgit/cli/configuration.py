@@ -139,7 +139,7 @@ def _folder(app: App) -> str | None:
     from envgit.porcelain.repository import NotARepository
 
     try:
-        return app.repository.path
+        return app.repository.common
     except NotARepository:
         return None
 

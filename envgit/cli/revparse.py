@@ -88,7 +88,7 @@ class _Parser:
         inside = _within(here, repository.project) and not _within(here, repository.path)
         prefix = os.path.relpath(here, repository.project) if inside else "."
         if word == "--git-dir":
-            at_top = here == repository.project
+            at_top = here == repository.project and not repository.is_linked
             self.lines.append(os.path.basename(repository.path) if at_top else repository.path)
             return True
         if word in ("--show-cdup", "--show-prefix"):
@@ -98,7 +98,7 @@ class _Parser:
             return True
         facts = {
             "--absolute-git-dir": repository.path,
-            "--git-common-dir": repository.path,
+            "--git-common-dir": repository.common,
             "--show-toplevel": repository.project,
             "--is-inside-work-tree": _word(inside),
             "--is-inside-git-dir": _word(_within(here, repository.path)),
@@ -112,7 +112,10 @@ class _Parser:
         return True
 
     def _git_path(self, name: str) -> str:
-        return os.path.relpath(os.path.join(self.app.repository.path, name))
+        repository = self.app.repository
+        if not repository.is_linked:
+            return os.path.relpath(os.path.join(repository.path, name))
+        return os.path.join(repository.common if _is_shared(name) else repository.path, name)
 
     # Revisions ------------------------------------------------------------------------------
 
@@ -190,6 +193,17 @@ class _Parser:
 
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + os.sep)
+
+
+def _is_shared(name: str) -> bool:
+    """Whether a file of the repository is one for all worktrees (gitrepository-layout(5))."""
+    name = name.removeprefix("logs/")
+    first = name.partition("/")[0]
+    if first == "refs":
+        return not f"{name}/".startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
+    return first in {"objects", "hooks", "info", "config", "packed-refs", "remotes", "shallow"} or (
+        first == "worktrees"
+    )
 
 
 def _word(value: bool) -> str:

@@ -14,6 +14,7 @@ from envgit.cli.verb import Group, argument, count, flag, json_flag, value, verb
 from envgit.config_syntax import parse_age
 from envgit.errors import EnvgitError
 from envgit.porcelain import worktrees
+from envgit.porcelain.hooks import HookFailed
 
 if TYPE_CHECKING:
     from envgit.porcelain.worktrees import WorktreeInfo
@@ -60,21 +61,29 @@ def add(
         raise EnvgitError("the option '--reason' requires '--lock'")
     if not checkout:
         raise EnvgitError("'--no-checkout' has no meaning here: nothing is copied into a worktree")
-    made = worktrees.add(
-        app.repository,
-        path,
-        revision,
-        branch=branch,
-        force_branch=force_branch,
-        detach=detach,
-        force=force,
-        locked=(reason or "") if locked else None,
-        report=None if quiet or as_json else app.out.note,
-    )
-    if as_json:
-        app.out.json(_as_json(made))
-    elif not quiet:
-        app.out.line(f"HEAD is now at {changed.one_line(app, made.commit)}")
+
+    def say(made: WorktreeInfo) -> None:
+        if as_json:
+            app.out.json(_as_json(made))
+        elif not quiet:
+            app.out.line(f"HEAD is now at {changed.one_line(app, made.commit)}")
+
+    try:
+        worktrees.add(
+            app.repository,
+            path,
+            revision,
+            branch=branch,
+            force_branch=force_branch,
+            detach=detach,
+            force=force,
+            locked=(reason or "") if locked else None,
+            report=None if quiet or as_json else app.out.note,
+            made=say,
+        )
+    except HookFailed as error:
+        app.out.note(f"error: {error.message}")
+        return error.status
     return 0
 
 

@@ -16,6 +16,7 @@ from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
 from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source, parse_source
 from envgit.layers.ids import ChangesId
+from envgit.porcelain import places
 from envgit.porcelain.commit import CommitResult, commit
 from envgit.porcelain.relocate import uses
 from envgit.porcelain.repository import DIRECTORY, Repository, open_store
@@ -79,6 +80,11 @@ def init(
     repository = opened(path)
     if os.path.isdir(path):
         return _again(repository, source)
+    if os.path.isfile(path):  # that of a linked worktree
+        place = places.resolve(path)
+        if place is None:
+            raise EnvgitError(f"invalid gitfile format: {path}")
+        return _again(opened(place), source)
     settings = Settings.load(environ=environ, repository=None, overrides=overrides)
     store = open_store(environ, settings)
     with store.lock(exclusive=False, what="init", on_wait=repository.notify):

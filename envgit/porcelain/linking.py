@@ -317,6 +317,8 @@ def take_down(
 def check_return(repository: Repository, oid: str) -> Record:
     """The record of a worktree that is about to come back, if there is room for it."""
     record = read(repository, oid)
+    if record.id is None or Worktree(repository.store, record.id).exists():
+        raise Refused(f"the worktree '{record.name}' cannot come back: it is there already")
     if os.path.lexists(os.path.join(record.project, DIRECTORY)):
         raise Refused(f"'{record.project}' already exists")
     if record.head.startswith(SYMBOLIC):

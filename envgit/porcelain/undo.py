@@ -96,7 +96,7 @@ def _own(repository: Repository) -> Iterator[Operation]:
     own = repository.worktree.id
     former = repository.settings.get_all("envgit.formerworktree")
     for each in repository.git.operations():
-        links = any(ref.startswith(LINKED) for ref, _, _ in each.refs)
+        links = any(ref.startswith(LINKED) or is_other_head(ref) for ref, _, _ in each.refs)
         if each.worktree == own or (each.worktree in former and not links):
             yield each
 

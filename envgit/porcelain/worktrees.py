@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError
 from envgit.fs import durable
 from envgit.layers.ids import ChangesId, CommitId, WorktreeId
-from envgit.porcelain import linking, places, snapshot
+from envgit.porcelain import hooks, linking, places, snapshot
 from envgit.porcelain.linking import Record, WorktreeInfo
 from envgit.porcelain.places import DIRECTORY, WORKTREES
 from envgit.porcelain.publish import Publication, publish
@@ -69,17 +69,18 @@ def add(
     force: bool = False,
     locked: str | None = None,
     report: Callable[[str], None] | None = None,
+    made: Callable[[WorktreeInfo], None] | None = None,
 ) -> WorktreeInfo:
     """Make a worktree in the folder ``path``.
 
     It is on ``revision`` when that is a branch, on a new branch ``branch`` (or ``force_branch``,
     which may exist) that begins there, else detached; without a revision on a branch named after
     the folder, which is made at HEAD unless there is one. ``locked`` is a reason to lock it. What
-    is about to happen is reported in git's words. Raises AlreadyCheckedOut unless ``force``,
-    PathTaken, InvalidReference.
+    is about to happen is reported in git's words; ``made`` hears of it when it is there, before
+    its post-checkout hook is called. Raises AlreadyCheckedOut unless ``force``, PathTaken,
+    InvalidReference, HookFailed at the end.
     """
     project = os.path.realpath(path)
-    git = repository.git
     with repository.locked("worktree add"):
         head, refs, text = _plan(
             repository, project, revision, branch or force_branch, force_branch, detach
@@ -98,26 +99,34 @@ def add(
             where=WorktreePoint(head.commit, None),
             locked=locked,
         )
-        writer = git.writer()
-        ref = LINKED + name
-        oid = linking.write(repository, writer, record)
-        reason = f"worktree add: {name}"
-        made = _folders(project)
-        try:
-            refs.append(RefUpdate(ref, git.ref(ref), oid))
-            publish(
-                repository,
-                writer,
-                Publication(verb="worktree add", description=reason, refs=refs),
-            )
-        except BaseException:
-            if git.ref(ref) != oid:
-                for folder in made:
-                    with suppress(OSError):
-                        os.rmdir(folder)
-            raise
+        _publish(repository, record, refs)
     place = os.path.join(repository.common, WORKTREES, name)
-    return next(each for each in linking.worktrees(repository) if each.place == place)
+    info = next(each for each in linking.worktrees(repository) if each.place == place)
+    if made is not None:
+        made(info)
+    there = Repository(
+        place, environ=repository.environ, overrides=repository.overrides, notify=repository.notify
+    )
+    hooks.post_checkout(there, None, head.commit, branch=True)
+    return info
+
+
+def _publish(repository: Repository, record: Record, refs: list[RefUpdate]) -> None:
+    git, ref = repository.git, LINKED + record.name
+    writer = git.writer()
+    oid = linking.write(repository, writer, record)
+    refs.append(RefUpdate(ref, git.ref(ref), oid))
+    reason = f"worktree add: {record.name}"
+    made = _folders(record.project)
+    try:
+        publication = Publication(verb="worktree add", description=reason, refs=refs)
+        publish(repository, writer, publication)
+    except BaseException:
+        if git.ref(ref) != oid:
+            for folder in made:
+                with suppress(OSError):
+                    os.rmdir(folder)
+        raise
 
 
 def _plan(
