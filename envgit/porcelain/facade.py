@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.layers.ids import CommitId
+    from envgit.porcelain.blame import LastChange, LineBlame
     from envgit.porcelain.branches import BranchInfo, Deleted, TagInfo
     from envgit.porcelain.commit import CommitResult
     from envgit.porcelain.copying import CopyResult
+    from envgit.porcelain.describe import Described
     from envgit.porcelain.difference import Difference
     from envgit.porcelain.export import ExportResult
     from envgit.porcelain.fsck import Problem
+    from envgit.porcelain.grep import FileHits
     from envgit.porcelain.history import LogEntry
     from envgit.porcelain.maintenance import GcResult
     from envgit.porcelain.merge import MergeResult
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.occupants import HostMount
     from envgit.porcelain.pick import PickResult
     from envgit.porcelain.run import RunResult
+    from envgit.porcelain.shortlog import Group
     from envgit.porcelain.stash import Applied, Stashed
     from envgit.porcelain.status import Status
     from envgit.porcelain.undo import UndoResult
@@ -78,6 +82,39 @@ class Verbs:
         from envgit.porcelain.resolve import take
 
         return take(self, paths, side)
+
+    def blame(self: Any, path: str, revision: str | None = None) -> list[LastChange]:
+        """Which commit last changed a path; see :func:`envgit.porcelain.blame.blame`."""
+        from envgit.porcelain.blame import blame
+
+        return blame(self, path, revision)
+
+    def blame_lines(self: Any, path: str, *revisions: str, **options: Any) -> LineBlame:
+        """Which commit each line is from; see :func:`envgit.porcelain.blame.blame_lines`."""
+        from envgit.porcelain.blame import LineQuery, blame_lines
+
+        return blame_lines(self, path, revisions, LineQuery(**options))
+
+    def grep(self: Any, pattern: str, *revisions: str, **options: Any) -> Iterator[FileHits]:
+        """Lines that match; see :func:`envgit.porcelain.grep.grep`, ``options`` are its Search's
+        and ``paths``."""
+        from envgit.porcelain.grep import Search, grep
+
+        paths = options.pop("paths", ())
+        return grep(self, Search((pattern,), **options), revisions, paths=paths)
+
+    def describe(self: Any, revision: str | None = None, **options: Any) -> Described:
+        """Name a commit after a tag; see :func:`envgit.porcelain.describe.describe`."""
+        from envgit.porcelain.describe import Naming, describe
+
+        return describe(self, revision, Naming(**options))
+
+    def shortlog(self: Any, *revisions: str, **options: Any) -> list[Group]:
+        """The log by who wrote it; see :func:`envgit.porcelain.shortlog.shortlog`."""
+        from envgit.porcelain.history import log
+        from envgit.porcelain.shortlog import shortlog
+
+        return shortlog((entry.commit for entry in log(self, revisions)), **options)
 
     def switch(self: Any, target: str | None = None, **options: Any) -> MoveResult:
         """Go to another branch or commit; see :func:`envgit.porcelain.moves.switch`."""

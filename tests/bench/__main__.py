@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import envgit
-from tests.bench import cases_commit, cases_graph, cases_run, cases_size, cases_verbs
+from tests.bench import cases_commit, cases_graph, cases_reading, cases_run, cases_size, cases_verbs
 from tests.bench.bench import Bench
 from tests.bench.measure import say
 from tests.bench.place import KINDS, Place
@@ -27,6 +27,9 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "status": cases_verbs.status,
     "memory": cases_size.memory,
     "graph": cases_graph.graph,
+    "upkeep": cases_upkeep.upkeep,
+    "blame": cases_reading.blame,
+    "grep": cases_reading.grep,
 }
 
 
