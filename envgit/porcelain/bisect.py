@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
-from envgit.porcelain import pending, session
+from envgit.porcelain import hooks, pending, session
 from envgit.porcelain.carry import WouldOverwrite, arrive, at
 from envgit.porcelain.publish import Publication, publish
 from envgit.porcelain.ranges import split_range, tips_of
@@ -70,7 +70,7 @@ def start(repository: Repository, words: Sequence[str] = ()) -> tuple[Step, Went
     A bisection that is under way is given up for it. One that cannot begin (mistaken commits,
     nothing to test) changes nothing. Raises BadTerm, BadRevision.
     """
-    with repository.locked("bisect start"):
+    with hooks.following(repository), repository.locked("bisect start"):
         old = session.read(repository)
         new = _begun(repository, words, old)
         new, step = session.proceed(repository, new)
@@ -91,7 +91,7 @@ def mark(repository: Repository, term: str, revisions: Sequence[str] = ()) -> St
     WouldOverwrite where uncommitted changes do not let the next commit be checked out (the verdict
     stands then).
     """
-    with repository.locked(f"bisect {term}"):
+    with hooks.following(repository), repository.locked(f"bisect {term}"):
         found = require(repository)
         found = _with_terms(found, term)
         if term == found.bad_term and len(revisions) > 1:
@@ -109,7 +109,7 @@ def mark(repository: Repository, term: str, revisions: Sequence[str] = ()) -> St
 def next_step(repository: Repository) -> Step:
     """Check out again what is to be tested. Without a good commit, any ancestor of the bad one may
     be. Raises NotBisecting, NotEnoughKnown."""
-    with repository.locked("bisect next"):
+    with hooks.following(repository), repository.locked("bisect next"):
         found = require(repository)
         if found.bad is None:
             raise not_enough()
@@ -124,7 +124,7 @@ def next_step(repository: Repository) -> Step:
 def reset(repository: Repository, revision: str | None = None) -> Went | None:
     """End the bisection and go back to where it began, or to ``revision``; None when there was
     none. Raises BadRevision, and WouldOverwrite, after which all is as before."""
-    with repository.locked("bisect reset"):
+    with hooks.following(repository), repository.locked("bisect reset"):
         found = session.read(repository)
         if found is None and revision is None:
             return None
@@ -158,7 +158,7 @@ def replay(repository: Repository, text: str) -> Step:
 
     Raises BadTerm and others for a line that means nothing; nothing is changed then.
     """
-    with repository.locked("bisect replay"):
+    with hooks.following(repository), repository.locked("bisect replay"):
         old = session.read(repository)
         found: Session | None = None
         for line in text.splitlines():
@@ -327,7 +327,8 @@ def _commits(
 ) -> list[CommitId]:
     git = repository.git
     if not revisions:
-        head = found.head or git.head().commit
+        head = found.expected if found.aside else found.head
+        head = head or git.head().commit
         if head is None:
             raise BadRevision("Bad rev input: HEAD")
         return [head]
@@ -377,7 +378,7 @@ def _go_on(repository: Repository, new: Session, step: Step, verb: str) -> None:
         _publish(repository, replace(new, head=commit), verb)
         return
     try:
-        _publish(repository, replace(new, head=None), verb, target=(None, commit))
+        _publish(repository, _arrived(new), verb, target=(None, commit))
     except WouldOverwrite:
         if verb != "bisect start":
             _publish(repository, new, verb)
@@ -432,10 +433,17 @@ def _publish(
 
 def record(repository: Repository, new: Session, verb: str, commit: CommitId | None) -> None:
     """Publish what a run has found out; with ``commit``, HEAD goes there. For bisectrun.py."""
-    if commit is None or new.no_checkout:
-        _publish(repository, new, verb)
+    if new.no_checkout:
+        _publish(repository, replace(new, head=commit or new.expected or new.head), verb)
+    elif commit is None:
+        _publish(repository, replace(new, aside=True), verb)
     else:
-        _publish(repository, replace(new, head=None), verb, target=(None, commit))
+        _publish(repository, _arrived(new), verb, target=(None, commit))
+
+
+def _arrived(new: Session) -> Session:
+    """The session once HEAD stands where it should."""
+    return replace(new, head=None, aside=False)
 
 
 def _origin(repository: Repository, found: Session) -> tuple[str | None, CommitId]:

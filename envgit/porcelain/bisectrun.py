@@ -287,13 +287,10 @@ class _Run:
     # -- publishing -------------------------------------------------------------------------
 
     def _publish(self, new: Session, step: Step) -> None:
-        """One operation. HEAD moves at the end alone; until then BISECT_HEAD says what is next."""
-        if step.testing:
-            record(self._repository, replace(new, head=step.commits[0]), "bisect run", None)
-            return
+        """One operation. HEAD moves at the end alone; until then the record says what is next."""
         target = step.commits[0] if step.outcome == "found" else None
         try:
-            record(self._repository, replace(new, head=new.head), "bisect run", target)
+            record(self._repository, new, "bisect run", target)
         except (WouldOverwrite, WorktreeBusy) as error:
             record(self._repository, new, "bisect run", None)
             self._repository.notify(f"HEAD stays where it is: {error.message.splitlines()[0]}")
@@ -301,7 +298,7 @@ class _Run:
     def _stand_at(self, new: Session, step: Step) -> None:
         """A run that stops early leaves checked out what is to be tested next, as git does.
 
-        Where that cannot be, BISECT_HEAD goes on to say it.
+        Where that cannot be, the record goes on to say it.
         """
         if step.testing:
             with (

@@ -40,6 +40,7 @@ class Session:
     ``expected`` is the commit that was proposed last; ``ancestors_ok`` that the good commits were
     found to be ancestors of the bad one, or their merge bases good. ``head`` is what is to be
     tested where it is not checked out (BISECT_HEAD); ``no_checkout`` that it never is.
+    ``aside``: a run left HEAD alone, so that ``expected`` says what is to be tested.
     """
 
     start: str
@@ -48,6 +49,7 @@ class Session:
     paths: tuple[str, ...] = ()
     first_parent: bool = False
     no_checkout: bool = False
+    aside: bool = False
     ancestors_ok: bool = False
     expected: CommitId | None = None
     log: tuple[str, ...] = ()
@@ -169,6 +171,7 @@ def _encode(session: Session) -> dict[str, Any]:
         "paths": list(session.paths),
         "first_parent": session.first_parent,
         "no_checkout": session.no_checkout,
+        "aside": session.aside,
         "ancestors_ok": session.ancestors_ok,
         "expected": session.expected,
         "log": list(session.log),
@@ -185,6 +188,7 @@ def _decode(record: Mapping[str, Any]) -> Session:
             paths=tuple(map(str, record["paths"])),
             first_parent=bool(record["first_parent"]),
             no_checkout=bool(record["no_checkout"]),
+            aside=bool(record["aside"]),
             ancestors_ok=bool(record["ancestors_ok"]),
             expected=CommitId(expected) if expected else None,
             log=tuple(map(str, record["log"])),

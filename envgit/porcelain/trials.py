@@ -180,12 +180,14 @@ class Trials:
     def _leave(self, changes: ChangesId, record: RunningRecord) -> None:
         """Empty the change set for the next trial; one that cannot be emptied is given up."""
         store = self._repository.store
+        upper = store.upper_path(changes)
         try:
-            for name, mode in (("upper", 0o755), ("work", 0o700)):
-                path = os.path.join(store.changes_path(changes), name)
-                durable.remove_tree(path)
-                os.mkdir(path, mode)
-                os.chmod(path, mode)
+            # A command that changed nothing, as most tests, left nothing to be removed; what is in
+            # the work directory is the kernel's own business.
+            if os.listdir(upper):
+                durable.remove_tree(upper)
+                os.mkdir(upper, 0o755)
+                os.chmod(upper, 0o755)
         except OSError:
             # A command that was killed may be dying still.
             store.delete_changes(changes)

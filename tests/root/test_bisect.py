@@ -144,7 +144,9 @@ def test_a_misspelt_command_finds_no_culprit(
     answer = call(lab, "bisect", "run", *options, command)
     assert answer.status == 1
     code = (
-        127 if command == "no-such-command" or command == "/srv/n" and "--host" in options else 126
+        127
+        if command == "no-such-command" or (command == "/srv/n" and "--host" in options)
+        else 126
     )
     assert f"error: bogus exit code {code} for good revision\n" in answer.stderr
     assert log(lab) == before
