@@ -54,6 +54,22 @@ def listing_overwritten(app: App) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def listing_merge_blockers(app: App) -> Iterator[None]:
+    """The same where a merge, pick or stash entry would overwrite them."""
+    from envgit.porcelain.carry import WouldOverwrite
+
+    try:
+        yield
+    except WouldOverwrite as error:
+        listed = "".join(f"\t{app.out.path(path) or '/'}\n" for path in error.paths)
+        error.message = (
+            "Your local changes to the following files would be overwritten by merge:\n"
+            f"{listed}Please commit your changes or stash them before you merge.\nAborting"
+        )
+        raise
+
+
 def say_parked(app: App, result: MoveResult) -> None:
     """Tell that uncommitted changes were set aside, and how to have them back."""
     if result.parked and app.settings.get_bool("advice.parkedChanges"):

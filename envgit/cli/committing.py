@@ -105,12 +105,8 @@ def commit(
             verify=not no_verify,
             **options,
         )
-    except NothingToCommit as error:
-        _say_nothing_to_commit(app, error)
-        return 1
-    except EmptyMessage as error:
-        app.out.note(error.message)
-        return 1
+    except (NothingToCommit, EmptyMessage) as error:
+        return _say_refused(app, error)
     except editor.EditorError as error:
         error.message += "\nPlease supply the message using either -m or -F option."
         raise
@@ -122,10 +118,13 @@ def commit(
     return 0
 
 
-def _say_nothing_to_commit(app: App, error: NothingToCommit) -> None:
-    """git prints the status then; its last line says why there was nothing."""
-    if _say_what_would_be(app, ()) == 0:
+def _say_refused(app: App, error: NothingToCommit | EmptyMessage) -> int:
+    """git prints the status where there was nothing; its last line says why."""
+    if isinstance(error, EmptyMessage):
+        app.out.note(error.message)
+    elif _say_what_would_be(app, ()) == 0:
         app.out.line(error.message.rpartition("\n")[2])
+    return 1
 
 
 def _say_what_would_be(app: App, paths: Sequence[str]) -> int:

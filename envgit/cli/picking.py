@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from envgit.cli import editor, summary
+from envgit.cli import changed, editor, summary
 from envgit.cli.app import App
 from envgit.cli.errors import UsageProblem
 from envgit.cli.verb import argument, flag, json_flag, value, verb
@@ -241,16 +241,12 @@ def _failing(app: App, verb: str) -> Iterator[None]:
     from envgit.porcelain.sequencer import NothingToSay
 
     try:
-        yield
+        with changed.listing_merge_blockers(app):
+            yield
     except (NothingToCommit, EmptyMessage, NothingToSay):
         raise
     except WouldOverwrite as error:
-        listed = "".join(f"\n\t{app.out.path(path) or '/'}" for path in error.paths)
-        error.message = (
-            "Your local changes to the following files would be overwritten by merge:"
-            f"{listed}\nPlease commit your changes or stash them before you merge.\nAborting"
-            f"\nfatal: {verb} failed"
-        )
+        error.message += f"\nfatal: {verb} failed"
         error.exit_code = 128  # type: ignore[misc]
         raise
     except Refused as error:

@@ -89,7 +89,7 @@ def list_(app: App, as_json: bool, paths: tuple[str, ...], **options: Any) -> in
         return 0
     if not options["pretty"]:
         options["pretty"] = "%gd: %gs"
-    write_reflog(app, ["stash"], paths, options)
+    write_reflog(app, ["refs/stash"], paths, options)
     return 0
 
 
@@ -138,7 +138,7 @@ def apply(app: App, staged: bool, quiet: bool, words: tuple[str, ...]) -> int:
     """Bring an entry's changes back, and keep the entry."""
     from envgit.porcelain.stash import apply as take_out
 
-    with changed.listing_overwritten(app):
+    with changed.listing_merge_blockers(app):
         applied = take_out(app.repository, _one(words))
     return _say_applied(app, applied, quiet=quiet)
 
@@ -156,7 +156,7 @@ def pop(app: App, staged: bool, quiet: bool, words: tuple[str, ...]) -> int:
     from envgit.porcelain.stash import apply as take_out
 
     try:
-        with changed.listing_overwritten(app):
+        with changed.listing_merge_blockers(app):
             applied = take_out(app.repository, _one(words), pop=True)
     except WouldOverwrite:
         app.out.line(_KEPT)

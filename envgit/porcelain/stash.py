@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import applying, landing, layering, pending, position, snapshot
+from envgit.porcelain import applying, hooks, landing, layering, pending, position, snapshot
 from envgit.porcelain.merging import Side, merged_config
 from envgit.porcelain.moves import switch
 from envgit.porcelain.occupants import check_idle
@@ -58,6 +58,12 @@ class NoSuchCommit(Refused):
     """A name that leads to no commit that could be stored."""
 
     prefix = ""
+
+
+class BranchExists(EnvgitError):
+    """The branch that was to be made is there; git's stash then ends with 1."""
+
+    exit_code = 1
 
 
 class NotAStash(EnvgitError):
@@ -228,12 +234,12 @@ def branch(repository: Repository, name: str, entry: str | None = None) -> Appli
 
     The entry leaves the list. Raises as ``apply`` and ``switch``.
     """
-    with repository.locked("stash"):
+    with hooks.following(repository), repository.locked("stash"):
         check_idle(repository)
         git = repository.git
         check_branch(name)
         if git.ref(HEADS + name) is not None:
-            raise EnvgitError(f"a branch named '{name}' already exists")
+            raise BranchExists(f"a branch named '{name}' already exists")
         pending.check_nothing(repository, "stash branch")
         found = find(repository, entry)
         current = snapshot.stable(repository)
