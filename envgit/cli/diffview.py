@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envgit.cli import patch
     from envgit.cli.app import App
     from envgit.layers.renames import FileChange
-    from envgit.porcelain.comparing import Choice, TextOptions
+    from envgit.porcelain.comparing import Choice, Pickaxe, TextOptions
     from envgit.porcelain.difference import Difference
     from envgit.settings import Settings
 
@@ -171,6 +171,11 @@ diff_options = section(
     flag("-R", "swap the two sides", to="reverse_sides"),
     value("--diff-filter <kinds>", "show only changes of these kinds (small letters: not these)",
           to="letters", default=""),
+    value("-S <string>", "show changes of the number of times a string occurs", to="pick_string"),
+    value("-G <regex>", "show changes with an added or removed line that matches",
+          to="pick_lines"),
+    flag("--pickaxe-regex", "the string of -S is a regular expression", to="pick_regex"),
+    flag("--pickaxe-all", "with these, show all changes of the commit", to="pick_all"),
     flag("--full-index", "show whole ids on index lines"),
     flag("--no-prefix", "write no a/ and b/ before names"),
     value("--color[=<when>]", "always, never or auto", bare="always"),
@@ -217,6 +222,7 @@ def view_of(
         _percent(taken["renames"]) if renames and not taken["no_renames"] else None,
         taken["letters"],
         taken["reverse_sides"],
+        _pickaxe(taken, ignore_case=bool(options.get("ignore_case"))),
     )
     prefixes = ("", "") if taken["no_prefix"] else ("a/", "b/")
     return DiffView(
@@ -229,8 +235,33 @@ _NAMES = (
     "patch", "no_patch", "stat", "numstat", "shortstat", "summary", "patch_with_stat", "name_only",
     "name_status", "raw", "null", "context", "interhunk", "renames", "no_renames", "ignore_all",
     "ignore_change", "ignore_eol", "patience", "minimal", "text", "reverse_sides", "letters",
-    "full_index", "no_prefix",
+    "full_index", "no_prefix", "pick_string", "pick_lines", "pick_regex", "pick_all",
 )  # fmt: skip
+
+
+def _pickaxe(taken: dict[str, Any], *, ignore_case: bool) -> Pickaxe | None:
+    """``-S`` and ``-G``; the same words in git for what does not go together."""
+    from envgit.porcelain.comparing import Pickaxe
+
+    text, lines = taken["pick_string"], taken["pick_lines"]
+    if text is not None and lines is not None:
+        raise EnvgitError("options '-G', '-S', and '--find-object' cannot be used together")
+    if lines is not None and taken["pick_regex"]:
+        raise EnvgitError(
+            "options '-G' and '--pickaxe-regex' cannot be used together,"
+            " use '--pickaxe-regex' with '-S'"
+        )
+    if text is None and lines is None:
+        return None
+    if not (text or lines):
+        raise UsageError(f"switch `{'S' if lines is None else 'G'}' requires a value")
+    return Pickaxe(
+        text or lines,
+        lines=lines is not None,
+        regex=taken["pick_regex"],
+        ignore_case=ignore_case,
+        every=taken["pick_all"],
+    )
 
 
 def detects_renames(settings: Settings) -> bool:

@@ -40,20 +40,25 @@ def log(
     given, after = with_stdin(app, arguments, paths, options)
     revisions, picked = ranges.split_arguments(app.repository, given, after)
     query = query_from(options)
-    if options.pop("walk_reflogs"):
+    walked = options.pop("walk_reflogs")
+    merges = merges_from(options)
+    asked = dict(options)
+    shown = [] if options.pop("full_diff") else picked
+    style = style_from(app, options)
+    differences = Differences(app, style, merges, shown, follow=query.follow)
+    # As git: what is left out for its differences does not count for -n. A graph must see it.
+    keep = None if style.always or style.graph is not None else differences.any
+    if walked:
         entries = _reflogs(app, revisions, picked, query)
     else:
-        entries = history.log(app.repository, revisions, paths=picked, query=query)
+        entries = history.log(app.repository, revisions, paths=picked, query=query, keep=keep)
     if as_json:
-        _write_json(app, entries, picked, options)
+        _write_json(app, entries, picked, asked)
         return 0
-    merges = merges_from(options)
-    style = style_from(app, options)
-    shown = [] if options.pop("full_diff") else picked
-    differences = Differences(app, style, merges, shown, follow=query.follow)
     view = LogView(app, style, differences)
     for entry in entries:
         view.show(entry)
+    differences.tell()
     return 0
 
 
@@ -99,8 +104,28 @@ class Differences:
         self._merges = merges
         self._paths = paths
         self._follow = follow
+        self._last: tuple[LogEntry, list[Shown]] | None = None
+        self._unread: set[tuple[str, bytes]] = set()
+
+    def any(self, entry: LogEntry) -> bool:
+        """Whether the commit has any difference to show."""
+        return any(one.difference for one in self(entry))
+
+    def tell(self) -> None:
+        """Say what could not be searched."""
+        if self._unread:
+            count = len(self._unread)
+            self._app.out.warning(
+                f"{count} changed file{'' if count == 1 else 's'} could not be searched,"
+                " for the layers are not in the store"
+            )
 
     def __call__(self, entry: LogEntry) -> list[Shown]:
+        if self._last is None or self._last[0] is not entry:
+            self._last = (entry, self._of(entry))
+        return self._last[1]
+
+    def _of(self, entry: LogEntry) -> list[Shown]:
         parents: Sequence[CommitId | None] = entry.commit.parents or (None,)
         if len(parents) == 1 or self._merges == "first-parent":
             return [Shown("", self._between(entry, parents[0]))]
@@ -114,10 +139,13 @@ class Differences:
     def _between(self, entry: LogEntry, parent: CommitId | None) -> Difference:
         from envgit.porcelain.difference import between
 
-        assert self._style.view is not None
-        choice = self._style.view.choice
+        choice = self._style.choice
         if not self._follow or entry.path is None:
-            return between(self._app.repository, parent, entry.id, paths=self._paths, choice=choice)
+            found = between(
+                self._app.repository, parent, entry.id, paths=self._paths, choice=choice
+            )
+            self._unread.update((entry.id, path) for path in found.unread)
+            return found
         here = [b":(literal)" + entry.path]
         found = between(self._app.repository, parent, entry.id, paths=here, choice=choice)
         if not any(change.status == "A" for change in found.changes):

@@ -128,7 +128,7 @@ def query_from(options: dict[str, Any]) -> Query:
     patterns = Patterns(
         take("grep"), take("author"), take("committer"),
         given[-1] if given else "basic",
-        take("ignore_case"), take("all_match"), take("invert_grep"),
+        options["ignore_case"], take("all_match"), take("invert_grep"),
     )  # fmt: skip
     graph = options["graph"]
     reverse = take("reverse")
@@ -259,6 +259,7 @@ def style_from(
     """How a log is written; takes what it reads out of ``options``."""
     app.out.colour_for("diff", when=options.pop("color"))
     view = view_of(options, app.settings, default=default)
+    options.pop("ignore_case", None)
     form, abbreviate = form_from(app, options)
     dates, dated = dates_from(app, options, form)
     shown, names = decorations_of(app, options)
@@ -273,7 +274,8 @@ def style_from(
         null=view.null and null_ends,
         tabs=not options.pop("no_expand_tabs"),
         notes=_runs(app) if options.pop("runs") else None,
-        always=not view.choice.filter,
+        always=not view.choice.filter and view.choice.pickaxe is None,
+        choice=view.choice,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from envgit.cli.app import App
     from envgit.cli.diffview import DiffView
     from envgit.cli.graph import Graph
+    from envgit.porcelain.comparing import Choice
     from envgit.porcelain.difference import Difference
     from envgit.porcelain.history import LogEntry
 
@@ -41,8 +42,9 @@ Differences = Callable[["LogEntry"], Sequence[Shown]]
 class LogStyle:
     """How a log is written.
 
-    ``decorations`` are shown on ``commit`` lines when given. ``always``: commits without a
-    difference are shown too. ``notes`` are lines added beneath the message.
+    ``choice`` is what is asked of differences. ``decorations`` are shown on ``commit`` lines when
+    given. ``always``: commits without a difference are shown too. ``notes`` are lines added
+    beneath the message.
     """
 
     form: Form
@@ -55,6 +57,7 @@ class LogStyle:
     always: bool = True
     tabs: bool = True
     notes: Callable[[LogEntry], Sequence[str]] | None = None
+    choice: Choice | None = None
 
 
 class LogView:
@@ -84,7 +87,7 @@ class LogView:
             assert style.view is not None
             prefix = graph.padding_line if graph is not None else None
             style.view.write(self._app, one.difference, listed=one.listed, prefix=prefix)
-        if not shown and style.always:
+        if not shown and (style.always or style.view is None):
             self._commit(entry, "")
             shown = True
         return shown

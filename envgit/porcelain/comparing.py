@@ -22,13 +22,31 @@ class TextOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Pickaxe:
+    """Which changes are chosen by what they add or take away: ``-S`` and ``-G`` of git.
+
+    ``lines`` False: changes of the number of times that ``text`` occurs; True: changes with an
+    added or removed line that matches, where ``text`` is a regular expression in any case.
+    ``every``: all changes of a commit are shown when one of them is chosen.
+    """
+
+    text: str
+    lines: bool = False
+    regex: bool = False
+    ignore_case: bool = False
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Which changes are shown and how they are matched.
 
     ``renames``: the least similarity in percent that makes a rename, None to look for none.
-    ``filter``: git's ``--diff-filter`` letters. ``reverse`` swaps the sides.
+    ``filter``: git's ``--diff-filter`` letters. ``reverse`` swaps the sides. ``pickaxe`` looks
+    into the contents.
     """
 
     renames: int | None = 50
     filter: str = ""
     reverse: bool = False
+    pickaxe: Pickaxe | None = None

@@ -20,7 +20,7 @@ from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.view import Overlay, ViewError
 from envgit.porcelain import chain, snapshot
-from envgit.porcelain.comparing import Choice, TextOptions
+from envgit.porcelain.comparing import Choice, Pickaxe, TextOptions
 from envgit.porcelain.repository import Repository
 from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
@@ -29,6 +29,10 @@ from envgit.store.store import MissingLayer
 
 LARGEST = 8 << 20
 """Bytes; larger files are not compared by lines, which would take memory many times their size."""
+
+
+SEARCHED = 256 << 20
+"""Bytes; larger files are not searched for a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,32 @@ class Difference:
         found = classify(picked)
         if choice.renames is not None:
             found = detect(found, threshold=choice.renames, read=self._read_for_renames)
-        self.changes = tuple(change for change in found if _kept(change, choice.filter))
+        self.unread: tuple[bytes, ...] = ()
+        """Paths that a pickaxe should have looked into and could not read."""
+        kept = [change for change in found if _kept(change, choice.filter)]
+        self.changes = tuple(kept if choice.pickaxe is None else self._chosen(kept, choice.pickaxe))
 
     def __bool__(self) -> bool:
         return bool(self.changes)
+
+    def _chosen(self, changes: Sequence[FileChange], pickaxe: Pickaxe) -> Sequence[FileChange]:
+        """The changes that the pickaxe picks. Contents that did not change are not read."""
+        from envgit.porcelain.pickaxe import matcher
+
+        matches = matcher(pickaxe)
+        chosen: list[FileChange] = []
+        unread: list[bytes] = []
+        for change in changes:
+            if change.same_content or change.is_directory:
+                continue
+            old = self._content(0, change.old_path, change.old, limit=SEARCHED)
+            new = self._content(1, change.path, change.new, limit=SEARCHED)
+            if old is None or new is None:
+                unread.append(change.path)
+            elif matches(old, new):
+                chosen.append(change)
+        self.unread = tuple(unread)
+        return changes if chosen and pickaxe.every else chosen
 
     def only(self, paths: Container[bytes]) -> Difference:
         """The same with the changes at these paths alone."""
@@ -134,7 +160,7 @@ class Difference:
             return b""
         if entry.kind == Kind.SYMLINK:
             return entry.target
-        if entry.kind != Kind.FILE or entry.size > LARGEST:
+        if entry.kind != Kind.FILE or entry.size > max(limit, LARGEST):
             return b"" if entry.kind != Kind.FILE else None
         if entry.size == 0:
             return b""

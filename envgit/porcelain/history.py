@@ -167,16 +167,22 @@ def log(
     paths: Sequence[str | bytes] = (),
     query: Query | None = None,
     limit: int | None = None,
+    keep: Callable[[LogEntry], bool] | None = None,
 ) -> Iterator[LogEntry]:
     """The commits that ``revisions`` name (default HEAD) and ``query`` picks, newest first.
 
     ``revisions`` are git's: ``main``, ``^old``, ``a..b``, ``a...b``, ``--all``, ``--branches``,
-    ``--tags``. ``limit`` is short for the query's. Raises NoCommitsYet, and UnknownRevision.
+    ``--tags``. ``limit`` is short for the query's, and counts what ``keep`` keeps. Raises
+    NoCommitsYet, and UnknownRevision.
     """
     query = query or Query()
     if limit is not None:
         query = replace(query, limit=limit)
-    entries = _Log(repository, revisions, _parse(paths), query).entries()
+    found = _Log(repository, revisions, _parse(paths), query)
+    if keep is None:
+        entries = found.entries(query.limit)
+    else:
+        entries = islice(filter(keep, found.entries(None)), query.limit)
     return reversed(list(entries)) if query.reverse else entries
 
 
@@ -281,9 +287,9 @@ class _Log:
         point = self._repository.git.point
         return Traversal(point, tips.include, tips.exclude, left=tips.left, rules=rules)
 
-    def entries(self) -> Iterator[LogEntry]:
+    def entries(self, limit: int | None) -> Iterator[LogEntry]:
         query = self._query
-        stop = None if query.limit is None else query.skip + query.limit
+        stop = None if limit is None else query.skip + limit
         if query.follow:
             yield from islice(self._followed(), query.skip, stop)
             return

@@ -186,6 +186,8 @@ class Traversal:
         queue: list[tuple[int, int, CommitId]] = []
         seen: set[CommitId] = set()
         self._dull = set(self._exclude)
+        # As git: what an excluded tip is made of is known to be excluded before the walk begins.
+        self._dull.update(oid for tip in self._exclude for oid in self._point(tip).parents)
         counter = self._push(queue, [*self._include, *self._exclude], seen, 0)
         waiting = sum(1 for _, _, oid in queue if oid not in self._dull)
         found: list[Point] = []

@@ -68,6 +68,7 @@ FOUNDATION = {
     "messages": "how a commit comes by its message",
     "transactions": "what apt did, for a drafted message",
     "comparing": "what may be asked of a difference",
+    "pickaxe": "which changes add or take away a text",
     "linehistory": "the versions of a text file",
     "lineranges": "what -L means",
     "patterns": "regular expressions as git takes them",

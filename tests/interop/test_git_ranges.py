@@ -152,7 +152,8 @@ def environments(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.mark.parametrize(
     "options",
-    ["c12..main", "--parents c12..main", "--ancestry-path c5..main",
+    ["c12..main", "--boundary c12..main", "--parents --boundary c12..main",
+     "--parents c12..main", "--ancestry-path c5..main",
      "--parents main", "--children main", "--left-right c20...main", "--count c20..main",
      "--children c20..main", "--ancestry-path --parents c5..main",
      "--cherry-mark c30...main"],
