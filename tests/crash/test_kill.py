@@ -245,6 +245,7 @@ def _check(
         pytest.fail(f"{where}: neither of {list(allowed)}\n{_difference(sight, allowed)}")
     try:
         lab.fsck()
+        lab.call(["add", "-A"]).ok()  # of a merge in conflict, which would refuse
         lab.call(["commit", "--allow-empty", "-q", "-m", "next"]).ok()
     except AssertionError as problem:
         raise AssertionError(f"{where} ({matching[0]} state)") from problem
