@@ -66,6 +66,12 @@ COMMANDS = (
     "merge --squash side",
     "merge --no-ff --no-commit side",
     "merge -s ours exp",
+    "stash",
+    "stash push -m some -- etc usr/new",
+    "cherry-pick side",
+    "cherry-pick -n side",
+    "revert main",
+    "revert -n main",
     "bisect start --no-checkout main v1",
     "bisect start side main~1",
 )
