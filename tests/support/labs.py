@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import envgit
+from envgit.porcelain import pending
 from envgit.porcelain.repository import Repository
 from envgit.repo.refnames import PRIVATE
+from envgit.repo.stash import PREFIX as STASHES
 from tests.support import builders, overlays, probes
 from tests.support.overlays import Shot
 
@@ -121,8 +123,9 @@ class Lab:
         refs = {
             name: self._story(repository, oid)
             for name, oid in git.refs("refs/").items()
-            if not name.startswith(PRIVATE)
+            if not name.startswith(PRIVATE) or name.startswith(STASHES)
         }
+        refs |= _under_way(repository)
         head = git.head()
         value = head.value
         if head.symbolic is None and head.commit is not None:
@@ -318,6 +321,23 @@ def _main(args: list[str], hook: Callable[[str], None] | None) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return status
+
+
+def _under_way(repository: Repository) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The merge, pick or revert that stopped, if one did."""
+    found = pending.read(repository)
+    if found is None:
+        return {}
+    git = repository.git
+    facts = {
+        "verb": found.verb,
+        "theirs": [git.commit(oid).message for oid in found.theirs],
+        "todo": [git.commit(oid).message for oid in found.todo],
+        "message": found.message,
+        "conflicts": [conflict.path for conflict in found.conflicts],
+        "marked": found.marked,
+    }
+    return {"pending": tuple((name, repr(value)) for name, value in facts.items())}
 
 
 def _photograph(root: str) -> Photograph:
