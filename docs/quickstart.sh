@@ -137,6 +137,26 @@ clip 12 "envgit diff main exp -- '*/METADATA'"
 tour "envgit rollback"
 tour "envgit run -- python3 -c 'import numpy; print(numpy.float_, \"works again\")'"
 tour "envgit undo"
+
+say "the break is buried under other work: find it"
+for package in six idna zipp; do
+    tour "envgit run -m '$package' -- pip install -q --break-system-packages $package"
+done
+tour "envgit bisect start exp main"
+tour "envgit bisect run python3 -c 'import numpy; numpy.float_'"
+tour "envgit bisect reset"
+tour "envgit blame usr/local/bin/numpy-config"
+
+say "keep the rest of the work, without the upgrade, while exp stays as it is"
+tour "envgit switch main"
+tour "envgit cherry-pick exp~2..exp"
+tour "envgit worktree add ../trial exp"
+tour "(cd ../trial && envgit run -- python3 -c 'import numpy; print(numpy.__version__)')"
+tour "envgit run -- python3 -c 'import numpy, idna; print(numpy.__version__)'"
+tour "envgit worktree remove ../trial"
+tour "envgit log --oneline --graph --all"
+
+say "check all of it, with git, too"
 tour "envgit fsck"
 clip 20 "git --git-dir=.envgit log --stat"
 tour "git --git-dir=.envgit fsck --strict"
