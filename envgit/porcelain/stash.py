@@ -215,10 +215,10 @@ def apply(repository: Repository, name: str | None = None, *, pop: bool = False)
     """
     with repository.locked("stash"):
         check_idle(repository)
-        pending.check_nothing(repository, "stash apply")
+        current = snapshot.stable(repository)
+        _check_nothing_pending(repository, current)
         found = find(repository, name)
         gone = refs.removing(repository.git, [require_listed(found)]) if pop else []
-        current = snapshot.stable(repository)
         if current.head.commit is None:
             raise NoInitialCommit("You do not have the initial commit yet")
         reason = f"stash {'pop' if pop else 'apply'}: {found.subject}"
@@ -240,9 +240,9 @@ def branch(repository: Repository, name: str, entry: str | None = None) -> Appli
         check_branch(name)
         if git.ref(HEADS + name) is not None:
             raise BranchExists(f"a branch named '{name}' already exists")
-        pending.check_nothing(repository, "stash branch")
-        found = find(repository, entry)
         current = snapshot.stable(repository)
+        _check_nothing_pending(repository, current)
+        found = find(repository, entry)
         parent = git.commit(found.commit).parents[0]
         if _is_untouched(repository, current):
             gone = refs.removing(git, [found.ref]) if found.ref else []
@@ -256,6 +256,16 @@ def branch(repository: Repository, name: str, entry: str | None = None) -> Appli
     # With changes of its own, the worktree first moves with them, or is refused to.
     switch(repository, parent, create=name)
     return apply(repository, entry, pop=found.ref is not None)
+
+
+def _check_nothing_pending(repository: Repository, current: Current) -> None:
+    """Raise AlreadyPending, but not for an entry whose conflicts are resolved: nothing has to
+    conclude that."""
+    earlier = pending.read(repository)
+    if earlier is not None and earlier.verb == pending.STASH:
+        if not pending.unresolved(repository, earlier, current):
+            return
+    pending.check_nothing(repository, "stash apply")
 
 
 def _is_untouched(repository: Repository, current: Current) -> bool:
@@ -272,13 +282,14 @@ def _stand_on(
 ) -> None:
     """The worktree on an entry made on the HEAD it is at: its change is the uncommitted one."""
     there = position.at_commit(repository, current.state, commit)
+    writer = repository.git.writer()
     publish(
         repository,
-        repository.git.writer(),
+        writer,
         Publication(
             verb="stash",
             description=reason,
-            refs=updates,
+            refs=[*updates, *pending.updates(repository, writer, None)],
             head=head,
             state=there,
             before=position.point(repository, current.state),
