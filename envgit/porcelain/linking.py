@@ -383,7 +383,9 @@ def _make_place(repository: Repository, place: str, record: Record) -> None:
     head = record.head
     at = refs.resolve(head.removeprefix(SYMBOLIC)) if head.startswith(SYMBOLIC) else head
     if at is not None:
-        append(place, "HEAD", ReflogEntry(ZERO, at, who, "worktree add"))
+        # As git does it: it makes HEAD, and then fills the worktree by a reset.
+        append(place, "HEAD", ReflogEntry(ZERO, at, who, ""))
+        append(place, "HEAD", ReflogEntry(at, at, who, "reset: moving to HEAD"))
     # Last, for a place without HEAD is none (and ``git worktree prune`` takes it away).
     durable.write_file(os.path.join(place, "HEAD"), f"{head}\n".encode())
     durable.sync_directory(os.path.dirname(place))

@@ -85,11 +85,13 @@ def add(
         head, refs, text = _plan(
             repository, project, revision, branch or force_branch, force_branch, detach
         )
+        if force_branch is not None and not force:
+            _check_free(repository, HEADS + force_branch)
         if report is not None:
             report(f"Preparing worktree ({text})")
+        _make_room(repository, path, project, force=force)
         if head.symbolic is not None and not force:
             _check_free(repository, head.symbolic)
-        _make_room(repository, path, project, force=force)
         name = linking.free_name(repository, os.path.basename(project))
         record = Record(
             name=name,
@@ -332,7 +334,7 @@ def _take_down(
 
 def lock(repository: Repository, path: str, reason: str = "") -> None:
     """Keep ``prune``, ``move`` and ``remove`` from the worktree. Raises WorktreeLocked."""
-    found = _find(repository, path)
+    found = _find_lockable(repository, path)
     if found.locked is not None:
         why = f", reason: {found.locked}" if found.locked else ""
         raise WorktreeLocked(f"'{path}' is already locked{why}")
@@ -341,7 +343,7 @@ def lock(repository: Repository, path: str, reason: str = "") -> None:
 
 def unlock(repository: Repository, path: str) -> None:
     """Take a lock away."""
-    found = _find(repository, path)
+    found = _find_lockable(repository, path)
     if found.locked is None:
         raise EnvgitError(f"'{path}' is not locked")
     os.unlink(os.path.join(found.place, "locked"))
@@ -406,6 +408,12 @@ def repair(
         if each.id is not None and each.prunable is None:
             with suppress(EnvgitError):
                 _ = repository.beside(each.place).worktree  # which finds its state again
+
+
+def _find_lockable(repository: Repository, path: str) -> WorktreeInfo:
+    if os.path.realpath(path) == os.path.realpath(places.project_dir(repository.common)):
+        raise NoSuchWorktree("The main working tree cannot be locked or unlocked")
+    return _find(repository, path)
 
 
 def _find(repository: Repository, path: str) -> WorktreeInfo:
