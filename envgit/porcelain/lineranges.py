@@ -131,7 +131,9 @@ class _Reader:
         try:
             pattern = compile_pattern(text.replace("\\/", "/"))
         except PatternError as error:
-            raise BadRange(f"-L parameter '{text}': {error.message}") from error
+            raise BadRange(
+                f"-L parameter '{text}' starting at line {start}: {error.message}"
+            ) from error
         self.rest = self.rest[end + 1 :]
         data = b"".join(self._lines[start - 1 :])
         found = pattern.search(data)
