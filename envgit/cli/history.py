@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.diffview import view_of
-from envgit.cli.logoptions import ONELINE, log_options, merges_from, query_from, style_from
+from envgit.cli.logoptions import log_options, merges_from, query_from, style_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
 from envgit.errors import EnvgitError
@@ -300,44 +300,6 @@ class _Shower:
         with found.open() as file:
             while data := file.read(1 << 16):
                 self._app.out.write(data)
-
-
-@verb(
-    "reflog",
-    "reflog [show] [<log-options>] [<ref>]",
-    "reflog exists <ref>",
-    dashes=True,
-    number="--max-count",
-)
-@log_options
-@json_flag
-@argument("arguments", nargs=-1)
-def reflog(
-    app: App, as_json: bool, arguments: tuple[str, ...], paths: Sequence[str] | None, **options: Any
-) -> int:
-    """Show where a branch or HEAD has been.
-
-    The same as "envgit log -g --abbrev-commit --pretty=oneline". Entries expire with "envgit gc".
-    """
-    from envgit.porcelain import history
-
-    words = list(arguments)
-    if words[:1] == ["exists"]:
-        if len(words) != 2:
-            raise EnvgitError("reflog exists takes one ref")
-        name = history.full_name(app.repository, words[1])
-        return 0 if app.repository.git.reflog(name) else 1
-    if words[:1] in (["expire"], ["delete"]):
-        raise EnvgitError(
-            f"reflogs are not edited by hand: no 'reflog {words[0]}'",
-            hint="'envgit gc' drops entries older than gc.reflogExpire",
-        )
-    if words[:1] == ["show"]:
-        words = words[1:]
-    if options["pretty"] is None:
-        options["pretty"] = ONELINE
-    write_reflog(app, words, list(paths or ()), options, as_json=as_json)
-    return 0
 
 
 def write_reflog(

@@ -87,10 +87,13 @@ class LogView:
             assert style.view is not None
             prefix = graph.padding_line if graph is not None else None
             style.view.write(self._app, one.difference, listed=one.listed, prefix=prefix)
-        if not shown and (style.always or style.view is None):
+        if not shown and (style.always or (style.view is None and self._differs(entry))):
             self._commit(entry, "")
             shown = True
         return shown
+
+    def _differs(self, entry: LogEntry) -> bool:
+        return any(one.difference for one in self._differences(entry))
 
     def separate(self) -> None:
         """Begin an object that is no commit: an empty line after what came before."""

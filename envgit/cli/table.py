@@ -36,7 +36,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("diff", "difference:diff", "Show changes between commits, or commit and worktree"),
             ("log", "history:log", "Show the commits"),
             ("show", "history:show", "Show a commit, or a file or directory of one"),
-            ("reflog", "history:reflog", "Show where a branch or HEAD has been"),
+            ("reflog", "reflogs:reflog", "Show where a branch or HEAD has been"),
             (
                 "blame",
                 "blame:blame",

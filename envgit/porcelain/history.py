@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, TreeId
 from envgit.porcelain.repository import Repository
-from envgit.repo.revisions import dwim
+from envgit.repo.revisions import UnknownRevision, dwim
 from envgit.repo.traversal import Point, Rules, Step, Traversal
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
     from envgit.repo.signature import Signature as Signature
+
+
+_PLACE = re.compile(r"\A(.*)@\{([0-9]+)\}\Z")
 
 
 class NoCommitsYet(EnvgitError):
@@ -193,10 +196,18 @@ def walk_reflog(
     paths: Sequence[str | bytes] = (),
     query: Query | None = None,
 ) -> Iterator[LogEntry]:
-    """The commits a ref has been at, newest first (``log -g``)."""
+    """The commits a ref has been at, newest first (``log -g``); from ``REF@{N}`` on, if so named.
+
+    Raises UnknownRevision.
+    """
     query = query or Query()
     git = repository.git
+    place = _PLACE.match(ref)
+    first = int(place[2]) if place is not None else 0
+    ref = place[1] if place is not None else ref
     name = full_name(repository, ref)
+    if git.ref(name) is None and not git.reflog(name):
+        raise UnknownRevision(ref)
     wanted = _filter(repository, query)
     spec = _parse(paths)
     same = _same(repository, spec) if spec is not None else None
@@ -204,7 +215,7 @@ def walk_reflog(
 
     def entries() -> Iterator[LogEntry]:
         for index, line in enumerate(git.reflog(name)):
-            if set(line.new) == {"0"}:
+            if index < first or set(line.new) == {"0"}:
                 continue
             commit = git.git_commit(line.new)
             if query.until is not None and commit.committer.time > query.until:
@@ -246,7 +257,7 @@ def moment(text: str, now: int | None = None) -> int:
 
 def full_name(repository: Repository, ref: str) -> str:
     """The full name of a ref given in short, as git searches for it; the name itself if none."""
-    return "HEAD" if ref == "@" else dwim(repository.git, ref) or ref
+    return "HEAD" if ref in ("@", "") else dwim(repository.git, ref) or ref
 
 
 class _Log:

@@ -7,7 +7,7 @@ Decided first, carried out later, so that ``gc`` can say beforehand what will be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.repo import reflog
@@ -86,6 +86,20 @@ def plan(
     return Expiry(found, operations, forgotten, update)
 
 
+def shortened(
+    repository: GitRepository, ages: Callable[[str], Ages | None], *, rewrite: bool = False
+) -> Iterator[tuple[Log, list[ReflogEntry]]]:
+    """Each log that ``ages`` gives limits for, as it would become, and what it is; newest first.
+
+    ``rewrite``: the old id of an entry counts as the new one of the entry kept before it.
+    """
+    reach = _Reach(repository)
+    for place, name, entries in logs(repository.path):
+        limits = ages(name)
+        if limits is not None:
+            yield _shortened(place, name, entries, limits, reach, rewrite=rewrite), entries
+
+
 def carry_out(expiry: Expiry) -> None:
     """Rewrite the reflogs that lose entries; the operation log is the caller's to move."""
     for log in expiry.logs:
@@ -101,8 +115,22 @@ def _kept(operations: list[Operation], before: int) -> int:
     return len(operations)
 
 
-def _shortened(place: str, name: str, entries: list[ReflogEntry], ages: Ages, reach: _Reach) -> Log:
-    kept = [entry for entry in entries if not _is_expired(place, name, entry, ages, reach)]
+def _shortened(
+    place: str,
+    name: str,
+    entries: list[ReflogEntry],
+    ages: Ages,
+    reach: _Reach,
+    *,
+    rewrite: bool = False,
+) -> Log:
+    kept: list[ReflogEntry] = []
+    for entry in reversed(entries):
+        last = kept[-1].new if kept else reflog.ZERO
+        judged = replace(entry, old=last) if rewrite else entry
+        if not _is_expired(place, name, judged, ages, reach):
+            kept.append(entry)
+    kept.reverse()
     return Log(place, name, kept, len(entries) - len(kept))
 
 

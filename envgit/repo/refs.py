@@ -17,7 +17,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -332,6 +332,14 @@ class Refs:
             os.unlink(target)
             durable.sync_directory(os.path.dirname(target))
         crashpoint.reach("repo:ref-removed")
+
+    def edit_log(
+        self, name: str, choose: Callable[[list[ReflogEntry]], list[ReflogEntry]]
+    ) -> None:
+        """Replace the log of a ref by what ``choose`` leaves of it, newest first."""
+        place, own = self.home(name)
+        with self._exclusively(), self._locked(name):
+            reflog.rewrite(place, own, choose(reflog.read(place, own)))
 
     def pack(self) -> int:
         """Move loose refs into ``packed-refs`` (git pack-refs --all); returns how many it holds."""

@@ -257,6 +257,13 @@ class GitRepository:
         """Carry out ref updates; see :meth:`envgit.repo.refs.Refs.apply`."""
         self._refs.apply(updates, head, who)
 
+    def edit_reflog(
+        self, name: str, choose: Callable[[list[ReflogEntry]], list[ReflogEntry]]
+    ) -> None:
+        """Replace a ref's log, under git's lock: ``choose`` gets the entries, newest first, and
+        gives those that stay. The file is replaced whole, synced."""
+        self._refs.edit_log(name, choose)
+
     def pack_refs(self) -> int:
         """Move loose refs into ``packed-refs``; returns how many it then holds."""
         return self._refs.pack()
