@@ -10,7 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import envgit
-from tests.bench import cases_commit, cases_graph, cases_reading, cases_run, cases_size, cases_verbs
+from tests.bench import (
+    cases_bisect,
+    cases_commit,
+    cases_graph,
+    cases_history,
+    cases_picks,
+    cases_reading,
+    cases_run,
+    cases_size,
+    cases_upkeep,
+    cases_verbs,
+)
 from tests.bench.bench import Bench
 from tests.bench.measure import say
 from tests.bench.place import KINDS, Place
@@ -27,6 +38,9 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "status": cases_verbs.status,
     "memory": cases_size.memory,
     "graph": cases_graph.graph,
+    "bisect": cases_bisect.bisect,
+    "merges": cases_history.merges,
+    "picks": cases_picks.picks,
     "upkeep": cases_upkeep.upkeep,
     "blame": cases_reading.blame,
     "grep": cases_reading.grep,
