@@ -86,10 +86,30 @@ class _Wording:
         """What tells hooks that there will be no editor (builtin/commit.c)."""
         return {"ENVGIT_EDITOR": ":"} if self.edit is None else {}
 
-    def start(self, text: str, *source: str) -> None:
-        """Begin with ``text``, whose source the caller of ``commit`` may know better."""
-        self.text = text
+    def start(self, message: str | None, concludes: Pending | None, amended: Commit | None) -> None:
+        """Begin with the message that is given, or that a merge left, or that is amended; its
+        source is what the caller of ``commit`` said, who may know better."""
+        source: tuple[str, ...] = ()
+        if message is not None:
+            self.text, source = message, ("message",)
+        elif concludes is not None and concludes.message:
+            squashed = concludes.verb == pending.SQUASH
+            self.text, source = concludes.message, ("squash" if squashed else "merge",)
+        elif amended is not None:
+            self.text, source = amended.message, ("commit", "HEAD")
         self.source = self.source or source
+
+    def before(self, repository: Repository) -> None:
+        """Call pre-commit. Raises HookRefused."""
+        if self.call_hooks and self.verify:
+            hooks.require(repository, "pre-commit", env=self.env)
+
+    def after(self, repository: Repository, amended: Commit | None, commit: CommitId) -> None:
+        """Call post-commit, and post-rewrite after an amended commit."""
+        if self.call_hooks:
+            hooks.run_hook(repository, "post-commit", env=self.env)
+            if amended is not None:
+                hooks.post_rewrite(repository, "amend", [(amended.id, commit)])
 
 
 def commit(
@@ -118,40 +138,25 @@ def commit(
     which gets the draft and returns the final text. ``config`` replaces the run configuration.
     A merge or pick that stopped is concluded: its message, its parents, its author.
 
-    The hooks pre-commit, prepare-commit-msg, commit-msg, post-commit and post-rewrite are called;
-    without ``verify`` not the first and third, without ``call_hooks`` none. ``template`` and
-    ``source`` are theirs and the editor's (:func:`envgit.porcelain.messages.compose`).
+    Without ``verify`` pre-commit and commit-msg are not called, without ``call_hooks`` no hook is;
+    ``template`` and ``source`` are as for :func:`envgit.porcelain.messages.compose`.
     Raises NothingToCommit, EmptyMessage, IncompleteChanges, Unresolved, HookRefused.
     """
     wording = _Wording(auto, edit, template, tuple(source), verify, call_hooks)
-    if call_hooks and verify:
-        hooks.require(repository, "pre-commit", env=wording.env)
+    wording.before(repository)
     with repository.locked("commit"):
         current = snapshot.stable(repository, allow_unflushed=allow_unflushed)
-        head = current.head
-        old = repository.git.commit(head.commit) if head.commit else None
-        if amend and old is None:
-            raise UsageError("You have nothing yet to amend.")
+        amended = _amended(repository, current) if amend else None
         concludes = _concluded(repository, current, partial=bool(paths), amend=amend)
         picked = _picked(repository, concludes)
         runs = snapshot.uncommitted_runs(repository, current)
-        spec = Pathspec.parse(paths)
-        require_match(spec, (current.head_tree, current.tree))
-        selected = [change for change in current.changes if picks(spec, change)]
-        merges = concludes is not None and concludes.verb == pending.MERGE
-        if not (selected or allow_empty or amend or merges or config is not None):
+        spec, selected = _selected(current, paths)
+        may_be_empty = allow_empty or amend or config is not None or _is_merge(concludes)
+        if not (selected or may_be_empty):
             raise NothingToCommit(_nothing_text(current))
-        if message is not None:
-            wording.start(message, "message")
-        elif concludes is not None and concludes.message:
-            squashes = bool(concludes.options.get("squash"))
-            wording.start(concludes.message, "squash" if squashes else "merge")
-        elif amend and old is not None:
-            wording.start(old.message, "commit", "HEAD")
-        text = _message(repository, wording, runs, selected)
-        if not text.strip() and not allow_empty_message:
-            raise EmptyMessage("Aborting commit due to empty commit message.")
-        kept = None if reset_author or author or date else old if amend else picked
+        wording.start(message, concludes, amended)
+        text = _message(repository, wording, runs, selected, may_be_empty=allow_empty_message)
+        kept = None if reset_author or author or date else amended or picked
         request = _Request(
             amend=amend,
             spec=spec,
@@ -164,10 +169,7 @@ def commit(
             concludes=concludes,
         )
         result = _write(repository, current, request)
-    if call_hooks:
-        hooks.run_hook(repository, "post-commit", env=wording.env)
-        if amend and old is not None:
-            hooks.post_rewrite(repository, "amend", [(old.id, result.commit)])
+    wording.after(repository, amended, result.commit)
     return result
 
 
@@ -233,11 +235,30 @@ def _what_is_left(concludes: Pending | None, commit: CommitId) -> Pending | None
     return replace(concludes, ours=commit, theirs=(), message="", conflicts=(), marked=())
 
 
+def _amended(repository: Repository, current: Current) -> Commit:
+    if current.head.commit is None:
+        raise UsageError("You have nothing yet to amend.")
+    return repository.git.commit(current.head.commit)
+
+
+def _selected(current: Current, paths: Sequence[str | bytes]) -> tuple[Pathspec, list[Change]]:
+    """The paths as a pathspec, and what of the changes it picks."""
+    spec = Pathspec.parse(paths)
+    require_match(spec, (current.head_tree, current.tree))
+    return spec, [change for change in current.changes if picks(spec, change)]
+
+
+def _is_merge(concludes: Pending | None) -> bool:
+    return concludes is not None and concludes.verb == pending.MERGE
+
+
 def _message(
     repository: Repository,
     wording: _Wording,
     runs: Sequence[RunRecord],
     selected: Sequence[Change],
+    *,
+    may_be_empty: bool,
 ) -> str:
     if wording.text is None:
         if not wording.auto and wording.edit is None:
@@ -256,7 +277,11 @@ def _message(
             verify=wording.verify,
         )
     lines = [line.rstrip() for line in text.strip("\n").split("\n")]
-    return "\n".join(lines).strip("\n") + "\n" if any(lines) else ""
+    if not any(lines):
+        if may_be_empty:
+            return ""
+        raise EmptyMessage("Aborting commit due to empty commit message.")
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 def _write(repository: Repository, current: Current, request: _Request) -> CommitResult:
@@ -267,7 +292,7 @@ def _write(repository: Repository, current: Current, request: _Request) -> Commi
     else:
         parents, runs = ((old.id,) if old else ()), request.runs
     concludes = request.concludes
-    if concludes is not None and concludes.verb == pending.MERGE:
+    if concludes is not None and _is_merge(concludes):
         parents += concludes.theirs
     parent = parents[0] if parents else None
     config = request.config

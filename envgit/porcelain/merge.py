@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError, Refused
@@ -135,7 +136,8 @@ def merge(
         _check_nothing_pending(repository)
         named = [_named(repository, name) for name in revisions]
         work = _Merge(repository, chosen, snapshot.stable(repository), named)
-        result = work.run(message, edit, template)
+        finish = partial(messages.for_merge, repository, edit, template, verify=chosen.verify)
+        result = work.run(message, finish)
     if report is not None:
         report(result)
     if result.outcome in (FAST_FORWARD, MERGED, SQUASHED):
@@ -213,12 +215,7 @@ class _Merge:
         # What several merges left to be thrown away besides the last one's scratch.
         self.scratches: list[ChangesId] = []
 
-    def run(
-        self,
-        message: str | None,
-        edit: Callable[[str], str] | None,
-        template: Callable[[str], str] | None,
-    ) -> MergeResult:
+    def run(self, message: str | None, finish: Callable[[str], str]) -> MergeResult:
         options, head = self.options, self.head
         if head is None:
             return self._into_nothing()
@@ -241,7 +238,7 @@ class _Merge:
         if combined.conflicts or not options.commit:
             return self._stop(head, commits, combined, config, text)
         try:
-            final = self._approved(text, edit, template)
+            final = finish(text)
         except hooks.HookRefused as error:
             self.repository.notify(f"error: {error.message}")
             stopped = self._stop(head, commits, combined, config, text)
@@ -250,26 +247,6 @@ class _Merge:
             stopped = self._stop(head, commits, combined, config, final)
             return replace(stopped, outcome=NO_MESSAGE)
         return self._commit(head, commits, combined, config, final)
-
-    def _approved(
-        self,
-        text: str,
-        edit: Callable[[str], str] | None,
-        template: Callable[[str], str] | None,
-    ) -> str:
-        """The final message, after hooks and editor. Raises HookRefused."""
-        env = {"ENVGIT_EDITOR": ":"} if edit is None else {}
-        if self.options.verify:
-            hooks.require(self.repository, "pre-merge-commit", env=env, locked=True)
-        return messages.compose(
-            self.repository,
-            text,
-            source=("merge",),
-            edit=edit,
-            template=template,
-            verify=self.options.verify,
-            file="MERGE_MSG",
-        )
 
     def _remaining(self, head: CommitId) -> list[Merging]:
         """What is to be merged, without what HEAD or another of them has already."""

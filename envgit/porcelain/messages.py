@@ -55,6 +55,30 @@ def compose(
     return clean(text, comments=template is not None)
 
 
+def for_merge(
+    repository: Repository,
+    edit: Callable[[str], str] | None,
+    template: Callable[[str], str] | None,
+    text: str,
+    *,
+    verify: bool,
+) -> str:
+    """The final message of a merge without conflicts, which pre-merge-commit agreed to. The caller
+    holds the lock. Raises HookRefused."""
+    if verify:
+        env = {"ENVGIT_EDITOR": ":"} if edit is None else {}
+        hooks.require(repository, "pre-merge-commit", env=env, locked=True)
+    return compose(
+        repository,
+        text,
+        source=("merge",),
+        edit=edit,
+        template=template,
+        verify=verify,
+        file="MERGE_MSG",
+    )
+
+
 def _hooked(
     repository: Repository,
     name: str,

@@ -262,9 +262,9 @@ def _check_nothing_pending(repository: Repository, current: Current) -> None:
     """Raise AlreadyPending, but not for an entry whose conflicts are resolved: nothing has to
     conclude that."""
     earlier = pending.read(repository)
-    if earlier is not None and earlier.verb == pending.STASH:
-        if not pending.unresolved(repository, earlier, current):
-            return
+    stashed = earlier is not None and earlier.verb == pending.STASH
+    if stashed and earlier and not pending.unresolved(repository, earlier, current):
+        return
     pending.check_nothing(repository, "stash apply")
 
 

@@ -27,7 +27,7 @@ editor=${GIT_EDITOR-${ENVGIT_EDITOR-}}
     *) echo "$name [$*]" ;;
     esac
     case $name in post-rewrite) cat ;; esac
-    case $name in commit-msg) sed 's/^/message: /' "$1" ;; esac
+    case $name in commit-msg) awk '!/^#/ && NF' "$1" ;; esac
 } >> "$HOOK_LOG"
 """
 
@@ -72,8 +72,12 @@ class Both:
             for role in ("AUTHOR", "COMMITTER")
         }
         for program, folder in self.folders.items():
-            words = [program, *argv] if program == "git" else [*cli.program(), *argv]
+            words = ["git"] if program == "git" else cli.program()
+            words = [*words, *(word.replace("{program}", program) for word in argv)]
             known = {**os.environ, **self.twins.environ, **dates, **(env or {})}
+            for other in ("GIT_EDITOR", "ENVGIT_EDITOR"):
+                if not other.startswith(program.upper()):
+                    known.pop(other, None)
             done = subprocess.run(
                 words,
                 cwd=folder,
@@ -126,8 +130,6 @@ def test_commits_call_the_same_hooks_in_the_same_order(both: Both) -> None:
 
 def test_an_edited_commit_calls_the_same_hooks(both: Both) -> None:
     env = {"GIT_EDITOR": "true", "ENVGIT_EDITOR": "true"}
-    # Without --amend and -c the draft differs: git's is empty.
-    both.hook(SCRIPT.replace("sed 's/^/message: /' \"$1\"", "sed '/^#/d' \"$1\""), "commit-msg")
     both.run("commit", "-q", "--allow-empty", "-m", "first")
     both.run("commit", "-q", "--allow-empty", "-c", "HEAD", env=env)
     both.run("commit", "-q", "--amend", "--allow-empty", env=env)
@@ -249,3 +251,86 @@ def test_hook_run_is_gits(both: Both) -> None:
     assert both.run("hook", "run", "mine", "stray") == 129
     assert both.run("hook", "run") == 129
     assert both.run("hook") == 129
+
+
+def _branches(both: Both) -> None:
+    """``main`` and ``side``, which both added files; ``clash`` changed what main changed."""
+    files = {"a": ("a\n", 0o644)}
+    both.twins.change_to(files)
+    both.run("commit", "-q", "-m", "base")
+    both.run("checkout", "-q", "-b", "clash")
+    both.twins.change_to({"a": ("clash\n", 0o644)})
+    both.run("commit", "-q", "-m", "clash")
+    both.run("checkout", "-q", "-b", "side", "main")
+    both.twins.change_to({**files, "b": ("b\n", 0o644)})
+    both.run("commit", "-q", "-m", "side")
+    both.run("checkout", "-q", "main")
+    both.twins.change_to({"a": ("main\n", 0o644)})
+    both.run("commit", "-q", "-m", "main")
+
+
+def test_merges_call_the_same_hooks(both: Both) -> None:
+    _branches(both)
+    both.run("merge", "-q", "--no-edit", "side")
+    both.run("reset", "-q", "--hard", "HEAD~1")
+    both.run("merge", "-q", "--no-edit", "--no-verify", "side")
+    both.run("reset", "-q", "--hard", "HEAD~1")
+    both.run("merge", "-q", "-m", "mine", "side")
+    both.run("merge", "-q", "side")  # already up to date
+    both.run("reset", "-q", "--hard", "HEAD~1")
+    both.run("merge", "-q", "--squash", "side")
+    both.run("commit", "-q", "-m", "squashed")
+    both.run("checkout", "-q", "-b", "behind", "main~1")
+    both.run("merge", "-q", "main")  # a fast-forward
+
+
+def test_a_merge_that_hooks_refuse_can_be_concluded(both: Both) -> None:
+    _branches(both)
+    for name in ("pre-merge-commit", "prepare-commit-msg", "commit-msg"):
+        both.hook("#!/bin/sh\nexit 1\n", name)
+        assert both.run("merge", "-q", "--no-edit", "side") == 1
+        both.hook(SCRIPT, name)
+        both.run("commit", "-q", "--no-edit")
+        both.run("reset", "-q", "--hard", "HEAD~1")
+
+
+def test_a_merge_with_conflicts_calls_the_same_hooks(both: Both) -> None:
+    _branches(both)
+    assert both.run("merge", "-q", "--no-edit", "clash") == 1
+    both.twins.change_to({"a": ("solved\n", 0o644)})
+    both.run("commit", "-q", "--no-edit")
+    both.run("reset", "-q", "--hard", "HEAD~1")
+    assert both.run("merge", "-q", "--no-edit", "clash") == 1
+    both.twins.change_to({"a": ("solved differently\n", 0o644)})
+    env = {"GIT_EDITOR": "true", "ENVGIT_EDITOR": "true"}
+    both.run("merge", "--continue", env=env)
+    both.run("reset", "-q", "--hard", "HEAD~1")
+    assert both.run("merge", "-q", "--no-edit", "clash") == 1
+    both.run("merge", "--abort")
+
+
+def test_picks_and_reverts_call_the_same_hooks(both: Both) -> None:
+    _branches(both)
+    both.run("cherry-pick", "side")
+    both.run("revert", "--no-edit", "HEAD")
+    both.run("cherry-pick", "-n", "side")
+    both.run("reset", "-q", "--hard")
+    assert both.run("cherry-pick", "clash") == 1
+    both.twins.change_to({"a": ("solved\n", 0o644)})
+    env = {"GIT_EDITOR": "true", "ENVGIT_EDITOR": "true"}
+    both.run("cherry-pick", "--continue", env=env)
+
+
+def test_stashes_and_branches_call_the_same_hooks(both: Both) -> None:
+    _branches(both)
+    both.twins.change_to({"a": ("more\n", 0o644)})
+    both.run("stash")
+    both.run("stash", "pop")
+    both.run("stash")
+    both.run("stash", "branch", "fresh")
+    both.run("branch", "-m", "fresh", "stale")
+
+
+def test_a_new_worktree_calls_post_checkout(both: Both) -> None:
+    _branches(both)
+    both.run("worktree", "add", "-q", "../linked-{program}", "side")
