@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.layers.ids import CommitId
+    from envgit.porcelain.bisectrun import RunResult as BisectResult
     from envgit.porcelain.blame import LastChange, LineBlame
     from envgit.porcelain.branches import BranchInfo, Deleted, TagInfo
     from envgit.porcelain.commit import CommitResult
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.occupants import HostMount
     from envgit.porcelain.pick import PickResult
     from envgit.porcelain.run import RunResult
+    from envgit.porcelain.session import Step
     from envgit.porcelain.shortlog import Group
     from envgit.porcelain.stash import Applied, Stashed
     from envgit.porcelain.status import Status
@@ -222,6 +224,30 @@ class Verbs:
         from envgit.porcelain.stash import drop
 
         return drop(self, entry)
+
+    def bisect_start(self: Any, *words: str) -> Step:
+        """Begin to bisect, ``BAD GOOD...``; see :func:`envgit.porcelain.bisect.start`."""
+        from envgit.porcelain.bisect import start
+
+        return start(self, words)[0]
+
+    def bisect_mark(self: Any, term: str, *revisions: str) -> Step:
+        """Mark commits as good, bad or skipped; see :func:`envgit.porcelain.bisect.mark`."""
+        from envgit.porcelain.bisect import mark
+
+        return mark(self, term, revisions)
+
+    def bisect_run(self: Any, argv: Sequence[str], **options: Any) -> BisectResult:
+        """Let a command decide; see :func:`envgit.porcelain.bisectrun.run`."""
+        from envgit.porcelain.bisectrun import run
+
+        return run(self, argv, **options)
+
+    def bisect_reset(self: Any, revision: str | None = None) -> None:
+        """End the bisection; see :func:`envgit.porcelain.bisect.reset`."""
+        from envgit.porcelain.bisect import reset
+
+        reset(self, revision)
 
     def undo(self: Any, count: int = 1) -> UndoResult:
         """Take the last operations back; see :func:`envgit.porcelain.undo.undo`."""
