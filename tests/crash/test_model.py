@@ -37,10 +37,12 @@ STASH = ("refs/stash", "refs/envgit/stash/")
 @dataclass
 class Step:
     """An operation that the log has: whether it exchanged the worktree's files, what was there
-    before it, and (while it is undone) after."""
+    before it, and (while it is undone) after. ``carried``: it took the change set along as it was,
+    so that what is written later is in it wherever it lies."""
 
     command: str
     moved: bool
+    carried: bool
     before: World
     after: World
 
@@ -178,7 +180,7 @@ class Walk:
         """Check the commit that was made, and learn its id."""
         oid = seen.tip
         git = self.lab.open().git
-        if oid in self.commits:  # killed before: it is compared with what was there
+        if oid == self.world.tip:  # nothing was made: what is there is compared with that
             return after
         commit = git.commit(oid)
         assert commit.parents == plan.parents, self.told()
@@ -191,8 +193,10 @@ class Walk:
     def logged(self, command: str, before_tip: str | None, before: World, after: World) -> None:
         if self.newest() == before_tip:
             return
-        moved = next(iter(self.lab.open().git.operations())).before is not None
-        self.done.append(Step(command, moved, before, after))
+        newest = next(iter(self.lab.open().git.operations()))
+        old, new = newest.before, newest.after
+        carried = old is not None and new is not None and old.changes == new.changes is not None
+        self.done.append(Step(command, old is not None, carried, before, after))
         self.undone.clear()
 
     def forget(self) -> None:
@@ -375,10 +379,13 @@ class Walk:
             return
         assert killed or answer.status == 0, f"{self.told()}\n{answer.said}"
         self.story[-1] += f" of {step.command}"
+        was = step.after if verb == "undo" else step.before
+        if step.carried and model.changes(here.files, was.files):
+            expected = World(expected.head, expected.refs, seen.files)
         self.same(seen, expected)
         source.pop()
         before, after = (expected, here) if verb == "undo" else (here, expected)
-        target.append(Step(step.command, step.moved, before, after))
+        target.append(Step(step.command, step.moved, step.carried, before, after))
         self.world = expected
 
     def gc(self) -> None:
