@@ -76,6 +76,7 @@ class Repository(Verbs):
         """Where the search for the repository began."""
         self._recovered = False
         self._publishing: Held | None = None
+        self._ids: dict[str, tuple[tuple[int, int], str | None]] = {}
 
     @property
     def is_linked(self) -> bool:
@@ -245,12 +246,25 @@ class Repository(Verbs):
             return []
         found = []
         for place in (self.common, *others):
-            name = places.worktree_id(place) if place != self.path else None
+            name = self._id_of(place) if place != self.path else None
             if name is not None and os.path.exists(
                 os.path.join(self.store.path, "worktrees", os.path.basename(name), "journal")
             ):
                 found.append(self.beside(place))
         return found
+
+    def _id_of(self, place: str) -> str | None:
+        """The store's worktree of a place. Reading settings is what many worktrees would cost."""
+        file = os.path.join(place, "config" if place == self.common else places.CONFIG)
+        try:
+            status = os.stat(file)
+        except FileNotFoundError:
+            return None
+        stamp = (status.st_ino, status.st_mtime_ns)
+        known = self._ids.get(place)
+        if known is None or known[0] != stamp:
+            known = self._ids[place] = (stamp, places.worktree_id(place))
+        return known[1]
 
     def beside(self, place: str) -> Repository:
         """The same repository as another of its worktrees sees it; ``place`` is that one's."""
