@@ -83,9 +83,11 @@ def grep(
     from envgit.porcelain.ranges import split_arguments
 
     words = list(arguments)
-    search = _search(options, words)
-    revisions, picked = split_arguments(app.repository, words, paths)
     app.out.colour_for("grep", when=options["color"])
+    layout = Layout.parse(app, options)
+    spans = as_json or app.out.colour or layout.column or layout.matching
+    search = _search(options, words, spans=spans)
+    revisions, picked = split_arguments(app.repository, words, paths)
     if not options["quiet"]:
         app.page()
     found = searching.grep(
@@ -97,10 +99,10 @@ def grep(
         return 0 if records else 1
     if options["quiet"]:
         return 0 if any(one.hits for one in found) else 1
-    return _Printer(app, Layout.parse(app, options)).show(found)
+    return _Printer(app, layout).show(found)
 
 
-def _search(options: dict[str, Any], words: list[str]) -> Search:
+def _search(options: dict[str, Any], words: list[str], *, spans: bool) -> Search:
     """What is looked for; the pattern is taken out of ``words`` unless it was given by option."""
     from envgit.porcelain.grep import Search
 
@@ -132,6 +134,7 @@ def _search(options: dict[str, Any], words: list[str]) -> Search:
         first=names_only,
         depth=None if depth is None or depth < 0 else depth,
         origin=origin,
+        spans=spans,
     )
 
 

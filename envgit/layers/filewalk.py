@@ -26,10 +26,9 @@ _GONE = (FileNotFoundError, NotADirectoryError)
 @dataclass(slots=True)
 class Listing:
     """One directory: ``files`` as (name, index of its layer, inode number), and the directories in
-    it with the layers that have them, top first. ``fds`` are open while the listing is current."""
+    it with the layers that have them, top first."""
 
     path: bytes
-    fds: dict[int, int]
     files: list[tuple[bytes, int, int]] = field(default_factory=list)
     directories: dict[bytes, list[int]] = field(default_factory=dict)
 
@@ -67,6 +66,10 @@ class Walk:
         """Open a file that was listed; the descriptor is the caller's."""
         return open_beneath(self._roots[layer], path, OPENED)
 
+    def directory(self, path: bytes, layer: int) -> int:
+        """Open a directory of one layer; the descriptor is the caller's."""
+        return open_beneath(self._roots[layer], path, DIRECTORY)
+
     def listings(self) -> Iterator[Listing]:
         """Every directory, parents first, those of one parent in bytewise order of names."""
         todo: list[tuple[bytes, Sequence[int]]] = [(b"", range(len(self._roots)))]
@@ -75,31 +78,25 @@ class Walk:
             if self._wanted is not None and path and not self._wanted(path):
                 continue
             listing = self._list(path, layers)
-            try:
-                yield listing
-            finally:
-                for fd in listing.fds.values():
-                    os.close(fd)
+            yield listing
             below = sorted(listing.directories.items(), reverse=True)
             todo += [(join(path, name), indexes) for name, indexes in below]
 
     def _list(self, path: bytes, layers: Sequence[int]) -> Listing:
-        listing = Listing(path, {})
+        listing = Listing(path)
         seen: set[bytes] = set()
-        try:
-            for index in layers:
-                try:
-                    fd = open_beneath(self._roots[index], path, DIRECTORY)
-                except _GONE:
-                    continue
-                listing.fds[index] = fd
+        for index in layers:
+            try:
+                fd = self.directory(path, index)
+            except _GONE:
+                continue
+            try:
                 self._add(listing, seen, index, fd)
                 if len(layers) > 1 and is_opaque(fd):
                     break
-        except BaseException:
-            for fd in listing.fds.values():
+            finally:
                 os.close(fd)
-            raise
+        listing.files.sort()
         return listing
 
     def _add(self, listing: Listing, seen: set[bytes], index: int, fd: int) -> None:

@@ -8,9 +8,11 @@ processors, helpers do that first search. A file that several commits share is s
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from envgit.errors import EnvgitError
 from envgit.layers.entry import join
@@ -20,11 +22,16 @@ from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import chain
 from envgit.porcelain.patterns import PatternError, translate
 from envgit.porcelain.repository import Repository
+from envgit.porcelain.workers import processors, work
 
 LARGEST = 1 << 30
 """Bytes of a file that are searched at most."""
 _LOOKED_AT = 8000
 """Bytes by which git tells binary files."""
+_MANY = 4_000
+"""Files from which on helpers pay: a process costs some ten milliseconds."""
+_PIECES = 4
+"""Jobs for each helper, so that none waits long for the last one."""
 _KEPT = 8 << 20
 """Bytes of matching files of one directory that are kept instead of being read again."""
 
@@ -53,6 +60,7 @@ class Search:
     first: bool = False
     depth: int | None = None
     origin: str = "-e option"
+    spans: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,8 @@ class Finder:
 
     def _spans(self, data: bytes, start: int, end: int) -> tuple[tuple[int, int], ...]:
         """The matches in one line, leftmost first, up to the first empty one, as git."""
+        if not self.search.spans:
+            return ()
         line = data[start:end]
         patterns = self._each if self._whole is None else (self._whole,)
         found: list[tuple[int, int]] = []
@@ -265,19 +275,63 @@ class _Search:
     def run(self, revision: str | None) -> Iterator[FileHits]:
         wanted = self._spec.may_match_beneath if self._spec else None
         with Walk(self._stack, self._within_depth(wanted)) as walk:
+            listings = [self._picked(one) for one in walk.listings()]
+            if self._known is None or not self._known:
+                self._search_at_once(walk, listings)
             held: list[FileHits] = []
-            for listing in walk.listings():
+            for listing in listings:
                 # git's order is that of whole paths: what sorts before this directory can go.
                 here = listing.path + b"/" if listing.path else b""
                 yield from _release(held, here)
-                for name, data in self._matching(listing):
+                for (name, layer, _), data in self._matching(walk, listing):
                     path = join(listing.path, name)
-                    if data is None:
-                        layer = next(index for one, index, _ in listing.files if one == name)
-                        data = self._again(walk, path, layer)
-                    held.append(self._look(revision, path, data))
+                    held.append(self._look(revision, path, data or self._again(walk, path, layer)))
                 held.sort(key=lambda one: one.path)
             yield from held
+
+    def _picked(self, listing: Listing) -> Listing:
+        """The directory with those files that the path specifications pick."""
+        spec = self._spec
+        if spec:
+            path = listing.path
+            listing.files = [one for one in listing.files if spec.matches(join(path, one[0]))]
+        return listing
+
+    def _search_at_once(self, walk: Walk, listings: list[Listing]) -> None:
+        """Where there is much to search, let helpers find the files that match, and keep those."""
+        helpers = processors()
+        total = sum(len(one.files) for one in listings)
+        if helpers < 2 or total < _MANY or self._without or self._finder.search.invert:
+            return
+        jobs, start, size = [], 0, 0
+        for end, listing in enumerate(listings, 1):
+            size += len(listing.files)
+            if size >= total // (helpers * _PIECES) or end == len(listings):
+                jobs.append(partial(self._job, walk, listings[start:end], start))
+                start, size = end, 0
+        found: dict[int, set[int]] = {}
+        for results in work(jobs, workers=helpers, tick=lambda *_: None):
+            for number, names in results:
+                found[number] = set(names)
+        for number, listing in enumerate(listings):
+            keep = found.get(number, set())
+            if self._known is not None:
+                self._known |= {
+                    inode: place in keep
+                    for place, (_, layer, inode) in enumerate(listing.files)
+                    if layer > 0
+                }
+            listing.files = [listing.files[place] for place in sorted(keep)]
+
+    def _job(
+        self, walk: Walk, listings: Sequence[Listing], first: int, tick: object
+    ) -> Iterator[tuple[int, list[int]]]:
+        """The numbers of the directories with matching files, and those files' places in them."""
+        for number, listing in enumerate(listings, first):
+            places = {one[0]: place for place, one in enumerate(listing.files)}
+            names = [places[one[0]] for one, _ in self._matching(walk, listing)]
+            if names:
+                yield number, names
 
     def _within_depth(
         self, wanted: Callable[[bytes], bool] | None
@@ -298,29 +352,35 @@ class _Search:
 
         return within
 
-    def _matching(self, listing: Listing) -> Iterator[tuple[bytes, bytes | None]]:
+    def _matching(
+        self, walk: Walk, listing: Listing
+    ) -> Iterator[tuple[tuple[bytes, int, int], bytes | None]]:
         """The files of a directory that are to be reported, with their data where it was kept."""
         kept = 0
-        spec, known, find = self._spec, self._known, self._finder.any
-        for name, index, inode in sorted(listing.files):
-            if spec and not spec.matches(join(listing.path, name)):
-                continue
-            if known is not None and inode in known and not known[inode]:
-                continue
-            data = read_at(listing.fds[index], name, LARGEST)
-            if data is None:
-                continue
-            if self._binary == "skip" and b"\0" in data[:_LOOKED_AT]:
-                hit = False
-                if self._without:
+        known, find = self._known, self._finder.any
+        fds: dict[int, int] = {}
+        try:
+            for file in listing.files:
+                name, layer, inode = file
+                if known is not None and not known.get(inode, True) and not self._without:
                     continue
-            else:
-                hit = find(data) or self._without
-            if known is not None and index > 0:
-                known[inode] = hit
-            if hit:
-                kept += len(data)
-                yield name, data if kept <= _KEPT else None
+                if layer not in fds:
+                    fds[layer] = walk.directory(listing.path, layer)
+                data = read_at(fds[layer], name, LARGEST)
+                if data is None:
+                    continue
+                skipped = self._binary == "skip" and b"\0" in data[:_LOOKED_AT]
+                hit = not skipped and find(data)
+                if known is not None and layer > 0:
+                    known[inode] = hit
+                if hit or (self._without and not skipped):
+                    kept += len(data)
+                    yield file, data if kept <= _KEPT else None
+        except FileNotFoundError:
+            return  # the directory went since
+        finally:
+            for fd in fds.values():
+                os.close(fd)
 
     def _again(self, walk: Walk, path: bytes, layer: int) -> bytes:
         try:

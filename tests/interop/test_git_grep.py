@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envgit.porcelain.grep import BadPattern, Finder, Search
+from envgit.porcelain.grep import BadPattern, Finder, Search, grep
 from tests.interop import both
 from tests.interop.dags import random_parents
 from tests.interop.texts import Texts, Tree
@@ -198,3 +198,20 @@ def test_the_worktree_with_what_is_uncommitted(tmp_path: Path) -> None:
     for argv in (["alpha"], ["-n", "alpha"], ["-l", "alpha", "--", "etc"], ["alpha", "etc"]):
         ours = both.envgit(twins.lab, "grep", *argv, env=twins.environ)
         assert ours == (0, twins.git("grep", *argv), b""), argv
+
+
+@pytest.mark.root
+def test_helpers_find_what_one_process_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = Texts(tmp_path)
+    texts.grow(random.Random(8), random_parents(random.Random(8), 9, octopus=0), _evolve)
+
+    def found(pattern: str) -> list[tuple[str | None, bytes, int]]:
+        hits = grep(texts.repository, Search((pattern,)), texts.ours[-3:])
+        return [(one.revision, one.path, len(one.hits)) for one in hits]
+
+    alone = {pattern: found(pattern) for pattern in ("alpha", "abc", "zzz", "")}
+    monkeypatch.setattr("envgit.porcelain.grep._MANY", 1)
+    monkeypatch.setattr("envgit.porcelain.grep.processors", lambda: 3)
+    assert {pattern: found(pattern) for pattern in alone} == alone
