@@ -8,12 +8,14 @@ Source: git-rev-parse(1).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envgit.cli.app import App
 from envgit.cli.verb import Group
 from envgit.errors import EnvgitError
+from envgit.porcelain.ranges import NoSuchPath, UnknownRevision
 
 HELP = """Turn names of revisions into ids.
 
@@ -23,16 +25,36 @@ Arguments are revisions and ranges (A..B, A...B, ^A), or options that print fact
     --short[=<n>]       shorten ids
     --symbolic, --symbolic-full-name, --abbrev-ref
                         print names instead of ids
-    --not, --all, --branches, --tags, --remotes, --default <revision>
+    --not, --all, --branches[=<pattern>], --tags[=], --remotes[=], --glob=, --exclude=
+    --default <revision>, --revs-only, --no-revs, --flags, --no-flags, --sq
+    --since=<date>, --until=<date>
     --show-toplevel, --show-prefix, --show-cdup, --git-dir, --absolute-git-dir, --git-path <path>
     --is-inside-work-tree, --is-inside-git-dir, --is-bare-repository"""
 
-GROUPS = ("--all", "--branches", "--tags", "--remotes")
-IGNORED = ("--revs-only", "--no-flags", "--flags", "--sq", "--end-of-options")
+GROUPS = ("--all", "--branches", "--tags", "--remotes", "--glob", "--bisect")
+TIMES = {"--since": "--max-age", "--after": "--max-age",
+         "--until": "--min-age", "--before": "--min-age"}  # fmt: skip
+# Options of rev-list, which --revs-only and --no-revs tell from others (git's rev-parse.c).
+OF_REV_LIST = frozenset({
+    "--all", "--bisect", "--dense", "--branches", "--header", "--ignore-missing", "--max-age",
+    "--max-count", "--min-age", "--no-merges", "--min-parents", "--no-min-parents",
+    "--max-parents", "--no-max-parents", "--objects", "--objects-edge", "--parents", "--pretty",
+    "--remotes", "--sparse", "--tags", "--topo-order", "--date-order", "--unpacked",
+})  # fmt: skip
 
 
 class Unparsable(EnvgitError):
     """--verify was given something else than one revision."""
+
+
+class NoSuchPathHere(EnvgitError):
+    """An argument after a path that is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name}: no such path in the working tree.\n"
+            "Use 'envgit <command> -- <path>...' to specify paths that do not exist locally."
+        )
 
 
 @dataclass
@@ -44,42 +66,178 @@ class _Parser:
     quiet: bool = False
     short: int | None = None
     names: str = ""
+    abbreviated: bool = False
+    quoted: bool = False
     negated: bool = False
     default: str | None = None
+    dashed: bool = False
     shown: int = 0
+    held: tuple[str, str, bool] | None = None
+    """With --verify: what is shown when there is one such revision."""
+    revisions: bool = True
+    others: bool = True
+    flags: bool = True
+    plain: bool = True
+    excluded: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
     def read(self, words: Sequence[str]) -> None:
+        self.dashed = "--" in words
         queue = list(reversed(words))
+        options = True
         while queue:
             word = queue.pop()
             if word == "--":
-                self.lines += ["--", *reversed(queue)]
+                self._paths([*(["--"] if self.flags or self.revisions else []), *reversed(queue)])
                 break
-            if word == "--default" and queue:
-                self.default = queue.pop()
-            elif word == "--git-path" and queue:
-                self.lines.append(self._git_path(queue.pop()))
-            elif not self._mode(word) and not self._fact(word):
-                self._argument(word)
-        if not self.shown and self.default is not None:
-            self._argument(self.default)
+            if options and word == "--end-of-options":
+                options = False
+                if self.flags or self.revisions:
+                    self._file(word)
+            elif options and word == "--default":
+                self.default = self._value(word, queue)
+            elif options and word == "-n":
+                self._numbered(word, self._value(word, queue))
+            elif options and word == "--git-path":
+                self.lines.append(self._git_path(self._value(word, queue)))
+            elif not options or not word.startswith("-") or word == "-":
+                if not self._argument(word):
+                    self._rest(word, list(reversed(queue)))
+                    break
+            else:
+                self._option(word)
+        if self.verify:
+            self._verified()
+        else:
+            self._show_default()
+
+    def _numbered(self, word: str, number: str) -> None:
+        if self.flags and self.revisions:
+            self.lines += [word, number]
+
+    def _option(self, word: str) -> None:
+        known = self._mode(word) or self._filter(word) or self._group(word) or self._fact(word)
+        if not known and self._flag(word) and self.verify:
+            raise Unparsable("Needed a single revision")
+
+    def _value(self, word: str, queue: list[str]) -> str:
+        if not queue:
+            raise EnvgitError(f"{word} requires an argument")
+        return queue.pop()
+
+    def _verified(self) -> None:
+        if self.shown == 1 and self.held is not None:
+            oid, name, excluded = self.held
+            self._write(oid, name, excluded=excluded)
+        elif self.shown or not self._show_default():
+            raise Unparsable("Needed a single revision")
+
+    def _paths(self, words: Sequence[str]) -> None:
+        for word in words:
+            self._file(word)
+
+    def _rest(self, word: str, words: Sequence[str]) -> None:
+        """What is no revision is a path, and so is all that follows."""
+        from envgit.porcelain import ranges
+
+        for index, name in enumerate([word, *words]):
+            if name.startswith("-") and index:
+                raise EnvgitError(f"option '{name}' must come before non-option arguments")
+            if self._file(name) and not ranges.exists(self.app.repository, name):
+                if index:
+                    raise NoSuchPathHere(name)
+                self._object(name)
+                raise Unparsable(f"bad revision '{name}'")  # the line above has raised
 
     def _mode(self, word: str) -> bool:
-        option, _, value = word.partition("=")
+        option, equals, value = word.partition("=")
         if option == "--verify":
-            self.verify = True
+            self.verify, self.flags, self.others = True, False, False
         elif option in ("-q", "--quiet"):
             self.quiet = True
         elif option == "--short":
-            self.verify = True
-            self.short = max(int(value), 4) if value.isdigit() else 7
-        elif option in ("--symbolic", "--symbolic-full-name", "--abbrev-ref"):
+            self.verify, self.flags, self.others = True, False, False
+            self.short = min(max(int(value), 4), 40) if value.isdigit() else 7
+        elif option == "--abbrev-ref":
+            if equals and value not in ("strict", "loose"):
+                raise EnvgitError(f"unknown mode for --abbrev-ref: {value}")
+            self.abbreviated = True
+        elif option in ("--symbolic", "--symbolic-full-name"):
             self.names = option[2:]
         elif option == "--not":
             self.negated = not self.negated
-        elif option not in IGNORED:
+        elif option == "--sq":
+            self.quoted = True
+        else:
             return False
+        return True
+
+    def _filter(self, word: str) -> bool:
+        """What kinds of arguments are shown."""
+        if word == "--revs-only":
+            self.others = False
+        elif word == "--no-revs":
+            self.revisions = False
+        elif word == "--flags":
+            self.plain = False
+        elif word == "--no-flags":
+            self.flags = False
+        else:
+            return False
+        return True
+
+    def _group(self, word: str) -> bool:
+        from envgit.porcelain.ranges import grouped
+
+        option, _, value = word.partition("=")
+        if option == "--exclude":
+            self.excluded.append(value)
+            return True
+        if option in TIMES and value:
+            from envgit.porcelain.history import moment
+
+            self._flag(f"{TIMES[option]}={moment(value)}")
+            return True
+        if option == "--disambiguate":
+            from envgit.porcelain.naming import objects_like
+
+            self.lines += objects_like(self.app.repository, value)
+            return True
+        if option not in GROUPS:
+            return False
+        found = list(grouped(self.app.repository, word, self.excluded))
+        for name, oid, excluded in found:
+            if name != "HEAD" or option != "--all":
+                self._show(oid, name, excluded=excluded)
+        self.excluded.clear()
+        return True
+
+    def _flag(self, word: str) -> bool:
+        if not self.flags:
+            return False
+        of_rev_list = word.partition("=")[0] in OF_REV_LIST
+        counted = word[1:2] == "n" or word[1:].isdigit()
+        if not (self.revisions if of_rev_list or counted else self.others):
+            return False
+        self.lines.append(word)
+        return True
+
+    def _file(self, word: str) -> bool:
+        self._show_default()
+        if self.plain and self.others:
+            self.lines.append(word)
+            return True
+        return False
+
+    def _show_default(self) -> bool:
+        name, self.default = self.default, None
+        if name is None:
+            return False
+        try:
+            oid = self._object(name)
+        except EnvgitError:
+            return False
+        self._write(oid, name, excluded=False)
         return True
 
     def _fact(self, word: str) -> bool:
@@ -119,72 +277,83 @@ class _Parser:
 
     # Revisions ------------------------------------------------------------------------------
 
-    def _argument(self, word: str) -> None:
-        from envgit.porcelain import naming, ranges
+    def _argument(self, word: str) -> bool:
+        """Show a revision or a range; False when the word is none."""
+        from envgit.porcelain import ranges
 
-        if word.startswith("-") and word != "-" and word not in GROUPS:
-            if self.verify:
-                raise Unparsable("Needed a single revision")
-            self.lines.append(word)
-            return
-        if self.verify:
-            self._one(word)
-            return
-        repository = self.app.repository
-        if word in GROUPS:
-            for oid in naming.refs_of(repository, word[2:]).values():
-                self._show(oid, "", excluded=False)
-            return
         sides = ranges.split_range(word)
         if sides is not None:
-            self._range(*sides)
-        elif word.startswith("^"):
-            self._show(self._object(word[1:]), word[1:], excluded=True)
-        elif word.endswith(("^@", "^!")):
-            found = ranges.tips_of(repository, [word])
-            for oid in found.include:
-                self._show(oid, "", excluded=False)
-            for oid in found.exclude:
-                self._show(oid, "", excluded=True)
-        else:
-            self._show(self._object(word), word, excluded=False)
+            try:
+                self._range(*sides)
+            except UnknownRevision:
+                return self._unknown(word)
+            return True
+        name = word.removeprefix("^")
+        parents = ranges.parents_of(word) if name == word else None
+        try:
+            if parents is not None:
+                self._parents(*parents)
+            else:
+                self._show(self._object(name), name, excluded=word.startswith("^"))
+        except (UnknownRevision, NoSuchPath):
+            return self._unknown(word)
+        return True
+
+    def _unknown(self, word: str) -> bool:
+        if self.verify:
+            raise Unparsable("Needed a single revision")
+        if self.dashed:
+            raise EnvgitError(f"bad revision '{word}'")
+        return False
 
     def _object(self, word: str) -> str:
         from envgit.porcelain.naming import object_of
 
         return object_of(self.app.repository, word)
 
-    def _one(self, word: str) -> None:
-        if self.shown:
-            raise Unparsable("Needed a single revision")
-        excluded = word.startswith("^")
-        try:
-            oid = self._object(word.removeprefix("^"))
-        except EnvgitError as error:
-            raise Unparsable("Needed a single revision") from error
-        self._show(oid, word.removeprefix("^"), excluded=excluded)
+    def _parents(self, name: str, which: int | None) -> None:
+        git = self.app.repository.git
+        commit = git.resolve(name)
+        parents = git.git_commit(commit).parents
+        if which is not None and which > len(parents):
+            raise UnknownRevision(name)
+        if which != 0:
+            self._write(commit, name, excluded=False)
+        for number, parent in enumerate(parents, start=1):
+            if which in (None, 0, number):
+                self._write(parent, f"{name}^{number}", excluded=which != 0)
 
     def _range(self, left: str, right: str, symmetric: bool) -> None:
         git = self.app.repository.git
         old, new = self._object(left), self._object(right)
-        self._show(new, right, excluded=False)
-        self._show(old, left, excluded=not symmetric)
+        self._write(new, right, excluded=False)
+        self._write(old, left, excluded=not symmetric)
         if symmetric:
             for base in git.merge_bases(old, new):
-                self._show(base, "", excluded=True)
+                self._write(base, "", excluded=True)
 
     def _show(self, oid: str, name: str, *, excluded: bool) -> None:
-        from envgit.porcelain.naming import full_ref, shorten
-
         self.shown += 1
+        if self.verify:
+            self.held = (oid, name, excluded)
+        else:
+            self._write(oid, name, excluded=excluded)
+
+    def _write(self, oid: str, name: str, *, excluded: bool) -> None:
+        from envgit.porcelain.naming import full_ref, is_ambiguous, shorten
+
+        if not self.revisions:
+            return
+        self.default = None
         mark = "^" if excluded != self.negated else ""
-        if self.names and name:
+        if (self.names or self.abbreviated) and name:
             full = full_ref(self.app.repository, name)
-            if self.names == "symbolic":
+            if self.names == "symbolic" and not self.abbreviated:
                 self.lines.append(mark + name)
+            elif full is not None and is_ambiguous(self.app.repository, name):
+                self.app.out.note(f"error: refname '{name}' is ambiguous")
             elif full is not None:
-                text = full if self.names == "symbolic-full-name" else shorten(full)
-                self.lines.append(mark + text)
+                self.lines.append(mark + (shorten(full) if self.abbreviated else full))
             return
         if self.short is not None:
             oid = self.app.repository.git.abbrev(oid, self.short)
@@ -218,24 +387,35 @@ class RevParse(Group):
         if list(words) in (["-h"], ["--help"]):
             app.show_help(self, long=words[0] == "--help")
             return 129 if words[0] == "-h" else 0
+        if list(words[:1]) == ["--sq-quote"]:
+            app.out.line("".join(f" {_quoted(word)}" for word in words[1:]))
+            return 0
+        if "--parseopt" in words[:1]:
+            raise EnvgitError("rev-parse --parseopt is git's own, for scripts of git")
         as_json = "--json" in words
         parser = _Parser(app)
         try:
             parser.read([word for word in words if word != "--json"])
-            if parser.verify and parser.shown != 1:
-                raise Unparsable("Needed a single revision")
-        except EnvgitError:
-            if parser.quiet and parser.verify:
+        except EnvgitError as error:
+            if parser.quiet and isinstance(error, Unparsable):
                 return 1
-            for line in () if parser.verify else parser.lines:
+            for line in parser.lines:
                 app.out.line(line)
             raise
         if as_json:
             app.out.json(parser.lines)
-            return 0
-        for line in parser.lines:
-            app.out.line(line)
+        elif parser.quoted:
+            app.out.write("".join(f"{_quoted(line)} " for line in parser.lines))
+        else:
+            for line in parser.lines:
+                app.out.line(line)
         return 0
+
+
+def _quoted(word: str) -> str:
+    """As git quotes for a shell: in single quotes, ``'`` and ``!`` outside of them."""
+    mark, word = ("^", word[1:]) if word.startswith("^") else ("", word)
+    return f"{mark}'" + re.sub(r"['!]", lambda found: f"'\\{found[0]}'", word) + "'"
 
 
 rev_parse = RevParse("rev-parse", (), help=HELP)

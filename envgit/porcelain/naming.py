@@ -15,7 +15,10 @@ from envgit.repo.refnames import HEADS, REMOTES, TAGS
 from envgit.repo.refnames import shorten as shorten
 from envgit.repo.revisions import (
     NoSuchPath,
+    UnknownRevision,
     dwim,
+    matches,
+    meanings,
     previous_branch,
     resolve_object,
     split_path,
@@ -68,13 +71,26 @@ def full_ref(repository: Repository, name: str) -> str | None:
     return dwim(git, name)
 
 
+def is_ambiguous(repository: Repository, name: str) -> bool:
+    """Whether a short name of a ref could mean another ref, too."""
+    return len(meanings(repository.git, name)) > 1
+
+
+def objects_like(repository: Repository, prefix: str) -> list[str]:
+    """The ids of all objects that begin so; none for less than four digits."""
+    return sorted(matches(repository.git, prefix.lower())) if len(prefix) >= 4 else []
+
+
 def object_of(repository: Repository, name: str) -> str:
     """The id of what ``name`` names: a commit, a tag, or (``REV:PATH``) what ``ls-tree`` shows."""
     parts = split_path(name)
     if parts is None:
         return resolve_object(repository.git, name)
     path = plain_path(parts[1])
-    root = repository.git.files(repository.git.resolve(parts[0]))
+    try:
+        root = repository.git.files(repository.git.resolve(parts[0]))
+    except UnknownRevision as error:
+        raise NoSuchPath(f"invalid object name '{parts[0]}'.") from error
     directory = find_directory(root, path) if root is not None else None
     if isinstance(directory, TreeDirectory):
         return directory.identity

@@ -6,14 +6,18 @@ Source: gitrevisions(7), "Specifying ranges"; git-rev-parse(1) for ``--all`` and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from envgit.errors import EnvgitError, UsageError
 from envgit.layers.ids import CommitId
 from envgit.porcelain.repository import Repository
+from envgit.repo.revisions import NoSuchPath as NoSuchPath
+from envgit.repo.revisions import UnknownRevision as UnknownRevision
 from envgit.repo.revisions import split_range as split_range
-from envgit.repo.selection import WORDS, Selection, select
+from envgit.repo.selection import Selection, select
+from envgit.repo.selection import grouped as of_group
+from envgit.repo.selection import parents_of as parents_of
 
 
 class TooManySides(UsageError):
@@ -32,9 +36,11 @@ def tips_of(repository: Repository, revisions: Sequence[str]) -> Selection:
     return select(git, revisions, default=default)
 
 
-def begins(word: str) -> bool:
-    """Whether a word is one of the options that choose where to begin."""
-    return word.startswith("--") and word[2:].partition("=")[0] in WORDS
+def grouped(
+    repository: Repository, argument: str, excluded: Sequence[str] = ()
+) -> Iterator[tuple[str, str, bool]]:
+    """(name, object id, whether it is left out) of what ``--all`` and its like stand for."""
+    return of_group(repository.git, argument, excluded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ def split_arguments(
         except EnvgitError:
             rest = list(arguments[index:])
             for path in rest:
-                if not _exists(repository, path):
+                if not exists(repository, path):
                     raise
             return list(arguments[:index]), rest
     return list(arguments), []
@@ -115,7 +121,7 @@ def split_objects(
     return list(arguments), []
 
 
-def _exists(repository: Repository, argument: str) -> bool:
+def exists(repository: Repository, argument: str) -> bool:
     """Whether an argument can be meant as a path: it is in HEAD or in the worktree."""
     from envgit.layers.entry import find_entry
     from envgit.layers.pathspec import Pathspec

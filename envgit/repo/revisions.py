@@ -191,7 +191,7 @@ def _base(repository: GitRepository, name: str, spec: str, wanted: str) -> str:
         return name.lower()  # as git, whether it is there or not
     found = _meanings(repository, name)
     if found:
-        if len(found) > 1 or (_HEX.match(name) and _matches(repository, name.lower())):
+        if len(found) > 1 or (_HEX.match(name) and matches(repository, name.lower())):
             repository.say(f"warning: refname '{name}' is ambiguous.")
         oid = repository.ref(found[0])
         assert oid is not None  # _meanings() found it
@@ -221,7 +221,7 @@ def _abbreviated(repository: GitRepository, prefix: str, spec: str, wanted: str)
         raise UnknownRevision(spec) from None
     except (ValueError, native.GitError):
         pass
-    kinds = {oid: repository.read(oid)[0] for oid in _matches(repository, prefix)}
+    kinds = {oid: repository.read(oid)[0] for oid in matches(repository, prefix)}
     fitting = [oid for oid, kind in kinds.items() if kind in _FITS[wanted]]
     if len(fitting) == 1:
         return fitting[0]
@@ -249,7 +249,8 @@ def _day(who: Signature) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(who.time + who.offset * 60))
 
 
-def _matches(repository: GitRepository, prefix: str) -> list[str]:
+def matches(repository: GitRepository, prefix: str) -> list[str]:
+    """The ids of all objects that begin with ``prefix``, in no order."""
     return [oid for oid in _ids(repository) if oid.startswith(prefix)]
 
 
@@ -390,7 +391,7 @@ def _peel_to(repository: GitRepository, oid: str, wanted: str, spec: str) -> str
     if wanted == "tree" and kind == "commit":
         return data[5:45].decode()
     if wanted in ("commit", "tree", "blob", "tag"):
-        found = "tree" if kind == "commit" and wanted == "blob" else kind
+        found = "tree" if kind == "commit" else kind
         repository.say(
             f"error: {spec}: expected {wanted} type, but the object dereferences to {found} type"
         )
