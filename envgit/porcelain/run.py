@@ -106,7 +106,7 @@ def _has_hooks(repository: Repository) -> bool:
     """Whether there can be a hook at all: without a folder of them, what calls them is not even
     imported."""
     named = repository.settings.get("core.hooksPath")
-    return named is not None or os.path.isdir(os.path.join(repository.path, "hooks"))
+    return named is not None or os.path.isdir(os.path.join(repository.common, "hooks"))
 
 
 def _record(repository: Repository, changes: ChangesId, record: dict[str, object]) -> None:
