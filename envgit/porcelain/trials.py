@@ -159,6 +159,8 @@ class Trials:
         if commit is None:
             state = self._repository.worktree.state()
             return position.fresh_changes_over(self._repository, store.upper_path(state.changes))
+        # Between trials nobody keeps gc from taking them.
+        self._free[:] = [each for each in self._free if store.changes_exist(each)]
         changes = self._free.pop() if self._free else store.new_changes()
         fd = os.open(store.upper_path(changes), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -292,3 +292,16 @@ def test_count_objects_as_git(lab: Lab) -> None:
             check=True,
         )
         assert lab.call(["count-objects", *options]).ok().said == theirs.stdout
+
+
+def test_between_two_trials(lab: Lab) -> None:
+    """What bisect run keeps from one trial for the next may be taken: it makes it anew."""
+    from envgit.porcelain.trials import Trials
+
+    repository = lab.open()
+    commit = repository.git.resolve("HEAD")
+    with Trials(repository, ["sh", "-c", '[ -e "$ENVGIT_ROOT/etc/conf" ]'], host=True) as trials:
+        for _ in range(3):
+            (trial,) = trials.run([commit])
+            assert trial.exit_code == 0
+            lab.call(["gc", "-q", "--expire=now"]).ok()
