@@ -263,6 +263,10 @@ def help_verb(app: App) -> int:
 class _Bisect(Group):
     """The subcommands, and the terms of the bisection that is under way."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.usage = tuple(dict.fromkeys(self.usage))  # bad and new are one line
+
     def run(self, words: Sequence[str], app: Any) -> int:
         first = words[0] if words else ""
         if first == "view":

@@ -39,6 +39,15 @@ class NotBisecting(Refused):
     """There is no bisection here."""
 
 
+class NotStarted(NotBisecting):
+    """The same, asked for a verdict or for what is next; git says it without a prefix."""
+
+    prefix = ""
+
+    def __init__(self) -> None:
+        super().__init__('You need to start by "envgit bisect start"\n')
+
+
 class BadTerm(Refused):
     """A word that cannot stand for good or bad, or that this bisection does not use."""
 
@@ -77,8 +86,12 @@ def start(repository: Repository, words: Sequence[str] = ()) -> tuple[Step, Went
         if step.status not in (0, 2):
             return step, None
         went = None
-        if old is not None and not new.no_checkout and not step.testing:
-            went = _publish(repository, new, "bisect start", back=True)
+        if old is not None and not new.no_checkout:
+            # git goes back before it begins anew; here one move does for both.
+            head, (symbolic, commit) = repository.git.head(), _origin(repository, old)
+            went = Went(head.branch, head.commit, _short(symbolic), commit)
+        if went is not None and not step.testing:
+            _publish(repository, new, "bisect start", back=True)
         else:
             _go_on(repository, new, step, "bisect start")
         return step, went
@@ -181,7 +194,7 @@ def require(repository: Repository) -> Session:
     """The bisection under way. Raises NotBisecting."""
     found = session.read(repository)
     if found is None:
-        raise NotBisecting('You need to start by "envgit bisect start"')
+        raise NotStarted()
     return found
 
 
@@ -354,7 +367,7 @@ def _replayed(
         new = _begun(repository, shlex.split(rest), old)
         return new
     if found is None:
-        raise NotBisecting('You need to start by "envgit bisect start"')
+        raise NotStarted()
     if word == "terms":
         return found
     if word not in (SKIP, *DEFAULT_TERMS, *OTHER_TERMS, *(found.terms or ())):
@@ -427,8 +440,11 @@ def _publish(
     if target is None:
         return None
     symbolic, commit = target
-    branch = symbolic.removeprefix(HEADS) if symbolic else None
-    return Went(head.branch, head.commit, branch, commit)
+    return Went(head.branch, head.commit, _short(symbolic), commit)
+
+
+def _short(symbolic: str | None) -> str | None:
+    return symbolic.removeprefix(HEADS) if symbolic else None
 
 
 def record(repository: Repository, new: Session, verb: str, commit: CommitId | None) -> None:
