@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.fsck import Problem
     from envgit.porcelain.grep import FileHits
     from envgit.porcelain.history import LogEntry
+    from envgit.porcelain.linking import WorktreeInfo
     from envgit.porcelain.maintenance import GcResult
     from envgit.porcelain.merge import MergeResult
     from envgit.porcelain.moves import MoveResult
@@ -314,6 +315,26 @@ class Verbs:
         from envgit.porcelain.usage import usage
 
         return usage(self, revision)
+
+    def worktrees(self: Any) -> list[WorktreeInfo]:
+        """The worktrees; see :func:`envgit.porcelain.worktrees.listed`."""
+        from envgit.porcelain.worktrees import listed
+
+        return listed(self)
+
+    def add_worktree(
+        self: Any, path: str, revision: str | None = None, **options: Any
+    ) -> WorktreeInfo:
+        """Make another worktree; see :func:`envgit.porcelain.worktrees.add`."""
+        from envgit.porcelain.worktrees import add
+
+        return add(self, path, revision, **options)
+
+    def remove_worktree(self: Any, path: str, *, force: int = 0) -> WorktreeInfo:
+        """Remove a worktree; see :func:`envgit.porcelain.worktrees.remove`."""
+        from envgit.porcelain.worktrees import remove
+
+        return remove(self, path, force=force)
 
     def read(self: Any, path: str | bytes, revision: str | None = None) -> BinaryIO:
         """Open a file of the worktree, or of ``revision``, for reading its bytes."""

@@ -252,7 +252,7 @@ def refreshed(repository: Repository, name: str) -> Record:
             private[ref] = value
     identity = places.worktree_id(place)
     where = WorktreePoint(refs.head().commit, None)
-    if identity is not None:
+    if identity is not None and there.named_worktree().exists():
         where = position.point(there, there.named_worktree().state())
     return Record(
         name=name,
