@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.fsck import Problem
     from envgit.porcelain.grep import FileHits
     from envgit.porcelain.history import LogEntry
+    from envgit.porcelain.hookfiles import HookState
     from envgit.porcelain.linking import WorktreeInfo
     from envgit.porcelain.maintenance import GcResult
     from envgit.porcelain.merge import MergeResult
@@ -309,6 +310,18 @@ class Verbs:
         from envgit.porcelain.fsck import fsck
 
         return fsck(self, **options)
+
+    def hooks(self: Any) -> list[HookState]:
+        """The hooks, and which are there; see :func:`envgit.porcelain.hookfiles.list_hooks`."""
+        from envgit.porcelain.hookfiles import list_hooks
+
+        return list_hooks(self)
+
+    def run_hook(self: Any, name: str, *args: str, **options: Any) -> int | None:
+        """Call a hook; see :func:`envgit.porcelain.hooks.run_hook`."""
+        from envgit.porcelain.hooks import run_hook
+
+        return run_hook(self, name, *args, **options)
 
     def usage(self: Any, revision: str = "HEAD") -> DiskUsage:
         """What things cost on disk, as ``du``; see :func:`envgit.porcelain.usage.usage`."""
