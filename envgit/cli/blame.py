@@ -63,8 +63,8 @@ def blame(
     revisions, path = _split(arguments, paths)
     app.page()
     if not any(options[name] for name in _IMPLY):
-        if len(revisions) > 1:
-            raise UsageError(f"one revision at most, not {len(revisions)}")
+        if len(revisions) > 1 or any(".." in one or one[0] == "^" for one in revisions):
+            raise UsageError("blame of a path looks at one commit; ranges are for --lines")
         return _paths(app, revisions[0] if revisions else None, path, as_json)
     from envgit.cli.blameview import LineStyle, write
     from envgit.porcelain.blame import blame_lines

@@ -26,8 +26,8 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "candidates"),
     [
-        (["sta"], ["status"]),
-        (["st"], ["status", "st"]),
+        (["stat"], ["status"]),
+        (["st"], ["stash", "status", "st"]),
         (["-C", "x", "swi"], ["switch"]),
         (["--no-p"], ["--no-pager"]),
         (["switch", ""], ["exp", "main"]),
