@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from envgit.repo.commits import (
 from envgit.repo.metadata import FILE_NAME, Metadata
 from envgit.repo.reflog import ReflogEntry
 from envgit.repo.refnames import HEADS, STASH, SYMBOLIC, is_other_head
-from envgit.repo.refs import Head, HeadUpdate, Refs, RefUpdate
+from envgit.repo.refs import CorruptRef, Head, HeadUpdate, Refs, RefUpdate
 from envgit.repo.signature import Signature
 from envgit.repo.traversal import Point
 from envgit.repo.trees import RawTree, TreeDirectory, TreeError, parse_tree, read_node
@@ -237,6 +237,20 @@ class GitRepository:
     def ref(self, name: str) -> str | None:
         """The object id of the ref with that full name (``HEAD``, ``refs/heads/main``), or None."""
         return self._refs.resolve(name)
+
+    def other_heads(self) -> dict[str, CommitId]:
+        """``worktrees/NAME/HEAD`` or ``main-worktree/HEAD`` -> its commit, of the other worktrees;
+        those that cannot be read left out."""
+        from envgit.repo.reachable import places
+
+        found = {}
+        for place in places(self.path):
+            name = os.path.relpath(place, self.path) if place != self.path else "main-worktree"
+            with suppress(CorruptRef):
+                commit = Refs(place, self.path).head().commit if place != self.place else None
+                if commit is not None:
+                    found[f"{name}/HEAD"] = commit
+        return found
 
     def value(self, name: str) -> str | None:
         """What an update of that ref calls its old value: an id, or for the HEAD of another

@@ -121,6 +121,9 @@ class _Finding:
         for name, oid, excluded in grouped(self.repository, argument, self.excluded):
             for commit in commits_of(self.repository, [oid]):
                 self.add(commit, name, excluded=excluded)
+        if argument == "--all":  # as `git log`; `git rev-parse --all` lists our own HEAD only
+            for name, commit in self.repository.other_heads().items():
+                self.add(commit, name, excluded=False)
         self.excluded.clear()
 
     def _revision(self, argument: str) -> None:
