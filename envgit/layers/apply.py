@@ -74,6 +74,31 @@ class Applied:
             return below
         return Applied(below, None, self._survivors, path)
 
+    def unlike(self, other: object) -> list[bytes] | None:
+        """The names that are not known to be the same in both; see `Directory`."""
+        own = self._own_names()
+        base = self._base
+        if isinstance(other, Applied):
+            own |= other._own_names()
+            other = other._base
+        if base is None or other is None:
+            return None
+        here = getattr(base, "identity", None)
+        if here is not None and here == getattr(other, "identity", None):
+            return list(own)
+        told = base.unlike(other) if hasattr(base, "unlike") else None
+        return None if told is None else list(own.union(told))
+
+    def _own_names(self) -> set[bytes]:
+        """The names that the layer has, or whose links it changes."""
+        prefix = join(self._path, b"")
+        start = len(prefix)
+        names = set(self._layer.children or ()) if self._layer is not None else set()
+        names.update(
+            path[start:].partition(b"/")[0] for path in self._survivors if path.startswith(prefix)
+        )
+        return names
+
     def _child(self, name: bytes) -> Node | None:
         return None if self._layer is None else (self._layer.children or {}).get(name)
 

@@ -103,8 +103,11 @@ def _unlike(old: Directory | None, new: Directory | None) -> Iterable[bytes]:
     if old is None or new is None:
         present = new if old is None else old
         return present.names() if present is not None else ()
-    told = old.unlike(new) if hasattr(old, "unlike") else None
-    return {*old.names(), *new.names()} if told is None else told
+    for one, other in ((old, new), (new, old)):
+        told = one.unlike(other) if hasattr(one, "unlike") else None
+        if told is not None:
+            return set(told)
+    return {*old.names(), *new.names()}
 
 
 def _path(change: Change) -> bytes:
@@ -331,8 +334,7 @@ class _Difference:
             path, before, after, node = stack.pop()
             children = node.children
             assert children is not None
-            names = {*after.names(), *(before.names() if before is not None else ())}
-            for name in names:
+            for name in _unlike(before, after):
                 here = join(path, name)
                 old = before.lookup(name) if before is not None else None
                 new = after.lookup(name)
