@@ -159,8 +159,8 @@ class _Merge:
         self.contents: dict[bytes, bytes] = {}
         self.origins: dict[bytes, tuple[str, bytes]] = {}
         self.clashes: dict[bytes, str] = {}
-        # Where clashes stand that were moved: the path whose sides they have, and which of them.
-        self.moved: dict[bytes, Sides] = {}
+        # The sides of clashes that are not about directories.
+        self.clashing: dict[bytes, Sides] = {}
         self.merged: list[bytes] = []
         self.messages: list[tuple[bytes, int, str]] = []
 
@@ -192,7 +192,7 @@ class _Merge:
         )
 
     def _clash(self, path: bytes) -> Clash:
-        sides = self.moved.get(path) or self.sides[path]
+        sides = self.clashing.get(path) or self.sides[path]
         left = self.final.get(path)
         return Clash(path, self.clashes[path], sides.base, sides.ours, sides.theirs, left)
 
@@ -255,13 +255,15 @@ class _Merge:
             return _Leaf(entry, kind=kind, content=made.content)
         if self.favour is not None:
             return _Leaf(sides.theirs if self.favour == "theirs" else sides.ours)
-        if self.virtual and is_leaf(sides.base):
+        if self.virtual:
             return _Leaf(sides.base, kind=CONTENT, side="base")
         return _Leaf(sides.ours, kind=CONTENT)
 
     def _with_attributes(self, sides: Sides, leaf: _Leaf) -> _Leaf:
         """The merged attributes with the content that was decided on."""
-        assert sides.ours is not None and sides.theirs is not None and leaf.entry is not None
+        assert sides.ours is not None and sides.theirs is not None
+        if leaf.entry is None:
+            return leaf
         merged, clashes = merge_attributes(sides.base, sides.ours, sides.theirs, self.favour)
         leaf.entry = with_content(merged, leaf.entry)
         if clashes and not leaf.kind:
@@ -345,7 +347,6 @@ class _Merge:
             f"CONFLICT ({IN_THE_WAY}): directory in the way of {_shown(path)} from {label};"
             f" moving it to {_shown(aside)} instead.",
         )
-        self.moved[aside] = self._leaves_only(aside, sides)
         leaf.kind = leaf.kind or IN_THE_WAY
         self._put(aside, path, leaf)
 
@@ -361,6 +362,8 @@ class _Merge:
             return
         self.clashes[path] = leaf.kind
         sides = self.sides[source]
+        entries = (sides.base, sides.ours, sides.theirs)
+        self.clashing[path] = Sides(path, *(one if is_leaf(one) else None for one in entries))
         if leaf.kind == DELETED:
             self._say_deleted(path, ours_deleted=not is_leaf(sides.ours))
         elif leaf.kind in (CONTENT, ADDED):
@@ -382,7 +385,7 @@ class _Merge:
             place = self._aside(path, label) if rename else path
             old = base if base is not None and base.kind == entry.kind else None
             mine = (entry, None) if side == "ours" else (None, entry)
-            self.moved[place] = Sides(place, old, *mine)
+            self.clashing[place] = Sides(place, old, *mine)
             self.clashes[place] = TYPES
             self.final[place] = entry.with_links(())
             self.origins[place] = (side, path)
@@ -400,11 +403,6 @@ class _Merge:
         return path in self.final or any(
             find_entry(tree, path) is not None for tree in (self.ours, self.theirs)
         )
-
-    @staticmethod
-    def _leaves_only(path: bytes, sides: Sides) -> Sides:
-        entries = (sides.base, sides.ours, sides.theirs)
-        return Sides(path, *(entry if is_leaf(entry) else None for entry in entries))
 
     def _say(self, path: bytes, text: str) -> None:
         if not self.virtual:

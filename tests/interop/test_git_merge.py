@@ -377,3 +377,31 @@ def test_random_histories(pair: Pair, seed: int) -> None:
     pair.same("status", "-s", "-uall")
     if pair.repository().status().unmerged:
         pair.abort()
+
+
+@pytest.mark.parametrize("seed", [1, 8, 16, 21, 38, 47])
+def test_random_criss_cross(pair: Pair, seed: int) -> None:
+    """Two merge bases that had to be merged with one another first."""
+    rng = random.Random(seed)
+    base: Tree = {"keep": text("k")}
+    for _ in range(3):
+        base = random_tree(rng, base)
+    pair.diverge(base, random_tree(rng, base), random_tree(rng, base))
+    pair.go("branch", "one", "main")
+    pair.go("branch", "two", "exp")
+    for branch, other in (("main", "two"), ("exp", "one")):
+        pair.go("checkout", "-q", branch)
+        assert pair.same("merge", "-m", "crossing", "-X", "ours", other, only_git=ORT)[0] == 0
+    for branch in ("main", "exp"):
+        pair.go("checkout", "-q", branch)
+        plain, ours = pair.files()
+        assert ours == plain
+        pair.now = {
+            path: (os.fsdecode(content) if mode == 0o777 else content, mode)
+            for path, (content, mode) in ours.items()
+        }
+        pair.change_to(random_tree(rng, pair.now))
+        pair.commit(f"on {branch}")
+    pair.same("merge", "main", only_git=ORT)
+    pair.same_files()
+    pair.same("status", "-s", "-uall")
