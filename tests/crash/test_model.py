@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from envgit.repo.refnames import PRIVATE
 from tests.support import labs, model
-from tests.support.labs import Answer
+from tests.support.labs import Answer, Lab
+from tests.support.linked import Linked
 from tests.support.model import NEW, Files, World
 
 pytestmark = [
@@ -29,8 +31,6 @@ pytestmark = [
 ]
 
 FOLDERS = ("a", "b", "c")
-# Private refs: the logs and records that verbs keep for themselves.
-PRIVATE = ("refs/envgit/operations", "refs/envgit/worktrees/", "refs/worktree/")
 STASH = ("refs/stash", "refs/envgit/stash/")
 
 
@@ -58,6 +58,15 @@ class Plan:
     message: str | None = None
     parents: tuple[str, ...] = ()
     content: Files | None = None
+
+
+@dataclass
+class Other:
+    """A linked worktree: where its HEAD is, and its files."""
+
+    lab: Lab
+    tip: str
+    files: Files
 
 
 @pytest.fixture
@@ -94,6 +103,7 @@ class Walk:
         self.world = self.see()
         self.commits: dict[str, Files] = {self.world.tip: self.world.files}
         self.parents: dict[str, tuple[str, ...]] = {self.world.tip: ()}
+        self.other: Other | None = None
 
     def go(self, steps: int) -> int:
         for _ in range(steps):
@@ -136,6 +146,8 @@ class Walk:
             (self.stash, 2),
             (self.join, 2),
             (self.copy_in, 1),
+            (self.bisect, 1),
+            (self.beside, 3),
         )
         (action,) = self.dice.choices(
             [each for each, _ in choices], [weight for _, weight in choices]
@@ -193,9 +205,9 @@ class Walk:
     def logged(self, command: str, before_tip: str | None, before: World, after: World) -> None:
         if self.newest() == before_tip:
             return
-        newest = next(iter(self.lab.open().git.operations()))
-        old, new = newest.before, newest.after
-        carried = old is not None and new is not None and old.changes == new.changes is not None
+        repository = self.lab.open()
+        old = next(iter(repository.git.operations())).before
+        carried = old is not None and old.changes == repository.worktree.state().changes
         self.done.append(Step(command, old is not None, carried, before, after))
         self.undone.clear()
 
@@ -495,6 +507,74 @@ class Walk:
         if not killed and answer.status == 1:
             self.call([verb, "--abort"])
         self.settle(world)
+
+    # -- bisect, and a second worktree -------------------------------------------------------------
+
+    def bisect(self) -> None:
+        """A bisection with answers by chance; afterwards all is as it was before."""
+        world = self.world
+        good = self.back(8)
+        if model.changes(self.commits[world.tip], world.files) or good == world.tip:
+            return
+        self.call(["bisect", "start", world.tip, good])
+        for _ in range(self.dice.randrange(5)):
+            answer, killed = self.call(["bisect", self.dice.choice(("good", "bad", "skip"))])
+            assert killed or answer.status in (0, 1, 2, 3, 128), f"{self.told()}\n{answer.said}"
+        self.lab.call(["bisect", "reset"]).ok()
+        self.story.append("bisect reset")
+        self.same(self.see(), world)
+        self.forget()
+
+    def beside(self) -> None:
+        """Something in a linked worktree; the two do not disturb each other."""
+        other = self.other
+        if other is None:
+            path = self.lab.project / "linked"
+            _, killed = self.call(["worktree", "add", "-q", "--detach", str(path)])
+            if killed:
+                self.lab.call(["worktree", "prune"]).ok()
+                if not (path / ".envgit").exists():
+                    shutil.rmtree(path, ignore_errors=True)
+                    self.same(self.see(), self.world)
+                    self.forget()
+                    return
+            there = Linked(self.lab.top)
+            self.other = other = Other(there, self.world.tip, self.commits[self.world.tip])
+        else:
+            self.elsewhere(other)
+        self.forget()
+        self.same(self.see(), self.world)
+        if self.other is not None:
+            assert str(other.lab.open().git.head().commit) == other.tip, self.told()
+            self.same_files(other.lab.inside(model.look), other.files)
+
+    def elsewhere(self, other: Other) -> None:
+        """One step in the linked worktree, whose HEAD is detached."""
+        how = self.dice.choice(("write", "write", "commit", "switch", "gc", "remove"))
+        self.story.append(f"linked: {how}")
+        if how == "write":
+            seed, clock = self.dice.random(), 10_000 + 10 * self.number
+            other.lab.inside(lambda root: scribble(root, random.Random(seed), clock))
+            other.files = other.lab.inside(model.look)
+        elif how == "commit":
+            before = other.tip
+            answer = other.lab.call(["commit", "-q", "-m", f"l{self.number}"])
+            assert answer.status in (0, 1), f"{self.told()}\n{answer.said}"
+            if answer.status:
+                assert not model.changes(self.commits[before], other.files), self.told()
+                return
+            other.tip = str(other.lab.open().git.head().commit)
+            self.same_files(self.lab.at(other.tip, model.look), other.files)
+            self.commits[other.tip], self.parents[other.tip] = other.files, (before,)
+        elif how == "switch":
+            oid = self.dice.choice(sorted(set(self.world.refs.values()) & set(self.commits)))
+            other.lab.call(["switch", "-q", "--detach", "--discard-changes", oid]).ok()
+            other.tip, other.files = oid, self.commits[oid]
+        elif how == "gc":
+            other.lab.call(["gc", "-q", *self.dice.choice(((), ("--expire=now",)))]).ok()
+        else:
+            self.lab.call(["worktree", "remove", "--force", str(other.lab.project)]).ok()
+            self.other = None
 
     def settle(self, before: World) -> None:
         """After a conflict: everything thrown away is exactly HEAD's files again."""
