@@ -77,12 +77,12 @@ def find(repository: Repository, name: str) -> str | None:
     One that cannot be is ignored, with git's advice (``advice.ignoredHook``).
     """
     directory = folder(repository)
+    if not directory or "/" in name or name in ("", ".", ".."):
+        return None
     path = os.path.join(directory, name)
     try:
         os.stat(path)
     except (OSError, ValueError):
-        return None
-    if not directory or "/" in name:
         return None
     if os.access(path, os.X_OK):
         return path

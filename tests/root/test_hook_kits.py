@@ -31,6 +31,17 @@ def git(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.peer("shellcheck>=0.8")
+def test_shellcheck_has_nothing_to_say() -> None:
+    scripts = [
+        path
+        for path in (ROOT / "hooks").rglob("*")
+        if path.is_file() and path.name not in ("README.rst", "80envgit")
+    ]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 # -- git ------------------------------------------------------------------------------------------
 
 
@@ -244,6 +255,12 @@ def test_commit_auto_names_what_apt_did(tmp_path: Path) -> None:
         "downgrade tool 1:1.0~rc1 -> 1.0-1",
         "remove needy 3",
     ]
+
+    # Without its script the hook is in nobody's way.
+    script = "/usr/lib/envgit/apt-record"
+    apt.run(f"mv {script} /tmp; {APT} install {two}; mv /tmp/apt-record {script}")
+    apt.run("dpkg -s tool | grep -q '^Version: 1:1.0~rc1'")
+    assert not apt.commit().startswith("apt:")
 
     # What comes to nothing is no transaction; nor is what dpkg did not do.
     apt.run(f"{APT} install {needy}; {APT} remove needy; {APT} -s install {two}")

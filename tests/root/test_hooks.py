@@ -309,6 +309,8 @@ def test_run_hands_over_a_file_as_stdin(hooked: Hooked, tmp_path: Path) -> None:
     hooked.run("hook", "run", f"--to-stdin={tmp_path}/lines", "post-rewrite", "--", "amend").ok()
     assert hooked.said() == ["amend old new"]
     hooked.run("hook", "run", "--to-stdin=/nonexistent", "post-rewrite").exited(128)
+    for name in ("", ".", "..", "../config", "../../project"):
+        assert hooked.run("hook", "run", "--ignore-missing", name).status in (0, 129)
 
 
 def test_a_hook_that_reads_nothing_of_much_input_is_fine(hooked: Hooked, tmp_path: Path) -> None:

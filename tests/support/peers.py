@@ -29,6 +29,7 @@ NAMES = frozenset(
         "mmdebstrap",
         "podman",
         "runc",
+        "shellcheck",
         "skopeo",
         "strace",
         "tar",
