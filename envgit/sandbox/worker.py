@@ -188,10 +188,20 @@ def _run_here(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = subprocess.run(
-            list(argv), env=dict(environ), stdin=subprocess.DEVNULL, check=False
+            list(argv),
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            check=False,
+            preexec_fn=_die_with_worker,
         ).returncode
     except FileNotFoundError as error:
         raise CommandNotFound(f"{argv[0]}: command not found") from error
     except OSError as error:
         raise CommandNotExecutable(f"{argv[0]}: {error.strerror}") from error
     return Ended(code) if code >= 0 else Ended(128 - code, -code)
+
+
+def _die_with_worker() -> None:
+    # What the command itself has started is in the group that ``outcome`` kills; should we be
+    # killed, it is on its own, for it is a process of the host.
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)

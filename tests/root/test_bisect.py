@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -277,6 +278,35 @@ def test_interrupted_it_goes_on(lab: Lab) -> None:
     assert not lab.open().worktree.running()
     assert head(lab) == "c12"
     assert culprit(run(lab, BELOW.format(12))) == "c12"
+
+
+@pytest.mark.parametrize("options", [(), ("-j", "3")])
+def test_killed_it_goes_on(options: tuple[str, ...], lab: Lab) -> None:
+    """kill -9 in the middle of a trial: what ran dies, too, and nothing that was known is lost."""
+    start(lab)
+    script = f"test $(cat /srv/n) -lt 12 || sleep 61; {BELOW.format(12)}"
+    words = ("bisect", "run", *options, "sh", "-c", script)
+    process = cli.start(words, cwd=lab.project, env={"ENVGIT_STORE": f"{lab.top}/store"})
+    deadline = time.monotonic() + 30
+    while not _sleepers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=30)
+    while _sleepers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _sleepers()
+    assert culprit(run(lab, BELOW.format(12))) == "c12"
+    call(lab, "bisect", "reset").ok()
+    lab.fsck()
+
+
+def _sleepers() -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == b"sleep\x0061\x00":
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_status_says_so(lab: Lab) -> None:
