@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
@@ -40,6 +41,9 @@ def log(
     given, after = with_stdin(app, arguments, paths, options)
     revisions, picked = ranges.split_arguments(app.repository, given, after)
     query = query_from(options)
+    lines = options.pop("lines")
+    if lines:
+        return _follow_lines(app, lines, revisions, picked, query, options, as_json=as_json)
     walked = options.pop("walk_reflogs")
     merges = merges_from(options)
     asked = dict(options)
@@ -85,6 +89,75 @@ def _reflogs(app: App, revisions: Sequence[str], paths: Sequence[str], query: Qu
 
     for ref in revisions or ("HEAD",):
         yield from history.walk_reflog(app.repository, ref, paths=paths, query=query)
+
+
+def _no_lines(options: dict[str, Any]) -> None:
+    if options.pop("lines"):
+        raise EnvgitError("-L follows lines in 'envgit log' alone")
+
+
+def _follow_lines(
+    app: App,
+    lines: Sequence[str],
+    revisions: Sequence[str],
+    paths: Sequence[str],
+    query: Query,
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """``log -L``: the commits that changed lines, each with what it did to them."""
+    from envgit.cli.lineview import LineView
+    from envgit.porcelain import history, ranges
+    from envgit.porcelain.linelog import LineLog
+
+    if paths:
+        raise EnvgitError("-L<range>:<file> cannot be used with pathspec")
+    if options.pop("walk_reflogs") or options["graph"] or query.follow or query.boundary:
+        raise EnvgitError("-L does not go together with -g, --graph, --follow or --boundary")
+    merges_from(options)
+    options.pop("full_diff")
+    silent = options["no_patch"]
+    asked = dict(options)
+    style = style_from(app, options)
+    if style.view is not None and style.view.parts != {"patch"}:
+        raise EnvgitError("-L does not yet support diff formats besides -p and -s")
+    starts = list(dict.fromkeys(ranges.tips_of(app.repository, revisions).include))
+    if len(starts) != 1:
+        both = " and ".join(starts[:2]) if starts else "none"
+        raise EnvgitError(f"More than one commit to dig from: {both}?")
+    renames = style.choice is None or style.choice.renames is not None
+    traced = LineLog(app.repository, starts[0], lines, renames=renames)
+    every = replace(
+        query, limit=None, skip=0, reverse=False, order="topo", patterns=history.Patterns(),
+        parents=(0, None),
+    )  # fmt: skip
+    chosen = history.chooser(app.repository, query)
+
+    def shown() -> Iterator[tuple[LogEntry, Any]]:
+        for entry in history.log(app.repository, revisions, query=every):
+            parents = entry.commit.parents[:1] if query.first_parent else entry.commit.parents
+            found = traced.changes(entry.id, parents)
+            if found is not None and chosen(entry):
+                yield entry, found
+
+    stop = None if query.limit is None else query.skip + query.limit
+    picked: Iterable[tuple[LogEntry, Any]] = islice(shown(), query.skip, stop)
+    if query.reverse:
+        picked = reversed(list(picked))
+    if as_json:
+        _write_json(app, (entry for entry, _ in picked), [], {**asked, "no_patch": True})
+        return 0
+    now: list[Any] = []
+    view = LogView(
+        app,
+        replace(style, view=None if silent else LineView()),  # type: ignore[arg-type]
+        lambda _: [Shown("", now[0], now[0])],
+    )
+    for entry, found in picked:
+        now[:] = [found]
+        view.show(entry)
+    return 0
 
 
 class Differences:
@@ -223,6 +296,7 @@ def show(
     names, picked = ranges.split_objects(app.repository, given, after)
     query = query_from(options)
     options.pop("walk_reflogs")
+    _no_lines(options)
     merges = merges_from(options, default="combined")
     shown_paths = [] if options.pop("full_diff") else picked
     if as_json:
@@ -313,6 +387,7 @@ def write_reflog(
     """Write the reflogs of ``refs``, as the keywords of ``log_options`` say."""
     app.page()
     options.pop("stdin")
+    _no_lines(options)
     query = query_from(options)
     options.pop("walk_reflogs")
     options.pop("full_diff")

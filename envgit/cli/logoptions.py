@@ -64,6 +64,12 @@ CHOICE = section(
     value("--no-walk[=<order>]", "show the named commits alone: sorted or unsorted", bare="sorted"),
     flag("--do-walk", "overrides --no-walk"),
     flag("--follow", "follow one file through renames"),
+    value(
+        "-L <range:file>",
+        "follow lines: <start>,<end>:<file> or :<function>:<file>",
+        to="lines",
+        multiple=True,
+    ),
     flag("--full-history", "do not simplify the history of paths"),
     flag("--full-diff", "show all changes of commits that touch the paths"),
     flag("--left-right", "mark the sides of A...B with < and >"),

@@ -61,6 +61,8 @@ def rev_list(
     if options["walk_reflogs"]:
         raise EnvgitError("rev-list walks no reflogs; 'envgit log -g' does")
     options.pop("full_diff")
+    if options.pop("lines"):
+        raise EnvgitError("rev-list follows no lines; 'envgit log -L' does")
     formatted = options["pretty"] is not None
     if options["graph"] and not formatted:
         options["pretty"] = "%H"

@@ -189,6 +189,14 @@ def log(
     return reversed(list(entries)) if query.reverse else entries
 
 
+def chooser(repository: Repository, query: Query) -> Callable[[LogEntry], bool]:
+    """Whether the query picks a commit by who made it, by its message and by its parents."""
+    wanted = _filter(repository, query)
+    if wanted is None:
+        return lambda _: True
+    return lambda entry: wanted(repository.git.point(entry.id), len(entry.commit.parents))
+
+
 def walk_reflog(
     repository: Repository,
     ref: str = "HEAD",
