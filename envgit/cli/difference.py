@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
-from envgit.cli.diffview import DiffView, diff_options, view_of
+from envgit.cli.diffview import DiffView, asks_for_colour, diff_options, view_of
 from envgit.cli.stat import status_of
 from envgit.cli.verb import argument, flag, json_flag, verb
 from envgit.errors import EnvgitError
@@ -51,7 +51,7 @@ def diff(
             "there is no staging area, so there is nothing cached to compare",
             hint="'envgit diff' shows what is uncommitted, all of which 'envgit commit' records",
         )
-    app.out.colour_for("diff", when=options.pop("color"))
+    app.out.colour_for("diff", when=asks_for_colour(options))
     view = view_of(options, app.settings, default=("patch",))
     if not quiet:
         app.page()

@@ -33,7 +33,7 @@ class DiffView:
 
     ``parts`` are among LISTS, SUMMARIES and ``patch``. ``widths``: of --stat in all, of its names,
     and how many files; 0 is git's own choice. ``null``: records end with NUL and names are
-    not quoted (-z).
+    not quoted (-z). ``words``: the mode of --word-diff and the regular expression of a word.
     """
 
     parts: frozenset[str]
@@ -43,6 +43,7 @@ class DiffView:
     null: bool = False
     full_index: bool = False
     prefixes: tuple[str, str] = ("a/", "b/")
+    words: tuple[str, str | None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.parts)
@@ -124,7 +125,12 @@ class DiffView:
         old, new = (text.encode("utf-8", "surrogateescape") for text in self.prefixes)
         if self.choice.reverse:
             old, new = new, old
-        return patch.Style(app.out, app.out.path, old, new, self.full_index)
+        words = None
+        if self.words is not None:
+            from envgit.porcelain.words import word_pattern
+
+            words = patch.Words(self.words[0], word_pattern(self.words[1]))
+        return patch.Style(app.out, app.out.path, old, new, self.full_index, words)
 
     def _texts(self, difference: Difference) -> Callable[[FileChange], Any]:
         return lambda change: difference.text(change, self.text)
@@ -176,6 +182,11 @@ diff_options = section(
           to="pick_lines"),
     flag("--pickaxe-regex", "the string of -S is a regular expression", to="pick_regex"),
     flag("--pickaxe-all", "with these, show all changes of the commit", to="pick_all"),
+    value("--word-diff[=<mode>]", "show changed words: plain, color, porcelain or none",
+          bare="plain"),
+    value("--word-diff-regex <regex>", "what is a word", to="word_regex"),
+    value("--color-words[=<regex>]", "the same as --word-diff=color --word-diff-regex=<regex>",
+          bare=""),
     flag("--full-index", "show whole ids on index lines"),
     flag("--no-prefix", "write no a/ and b/ before names"),
     value("--color[=<when>]", "always, never or auto", bare="always"),
@@ -199,7 +210,8 @@ def view_of(
         parts.add("stat")
     if taken["patch_with_stat"]:
         parts |= {"patch", "stat"}
-    if taken["patch"] or (context is not None and not parts):
+    worded = taken["word_diff"] or taken["word_regex"] or taken["color_words"] is not None
+    if taken["patch"] or ((context is not None or worded) and not parts):
         parts.add("patch")
     if (
         len(parts & {"name_only", "name_status"}) + bool(taken["no_patch"] and parts & set(LISTS))
@@ -227,7 +239,7 @@ def view_of(
     prefixes = ("", "") if taken["no_prefix"] else ("a/", "b/")
     return DiffView(
         frozenset(parts), text, choice, _widths(taken["stat"]), taken["null"],
-        taken["full_index"], prefixes,
+        taken["full_index"], prefixes, _words(taken),
     )  # fmt: skip
 
 
@@ -236,7 +248,26 @@ _NAMES = (
     "name_status", "raw", "null", "context", "interhunk", "renames", "no_renames", "ignore_all",
     "ignore_change", "ignore_eol", "patience", "minimal", "text", "reverse_sides", "letters",
     "full_index", "no_prefix", "pick_string", "pick_lines", "pick_regex", "pick_all",
+    "word_diff", "word_regex", "color_words",
 )  # fmt: skip
+
+
+def _words(taken: dict[str, Any]) -> tuple[str, str | None] | None:
+    mode, regex = taken["word_diff"], taken["word_regex"]
+    if taken["color_words"] is not None:
+        mode, regex = mode or "color", taken["color_words"] or regex
+    if mode not in (None, "plain", "color", "porcelain", "none"):
+        raise UsageError(f"bad --word-diff argument: {mode}")
+    if mode is None:
+        mode = "plain" if regex is not None else "none"
+    return None if mode == "none" else (mode, regex)
+
+
+def asks_for_colour(options: dict[str, Any]) -> str | None:
+    """The value of --color; words in colour are asked for with colour."""
+    given: str | None = options.pop("color")
+    by_words = options["color_words"] is not None or options["word_diff"] == "color"
+    return "always" if given is None and by_words else given
 
 
 def _pickaxe(taken: dict[str, Any], *, ignore_case: bool) -> Pickaxe | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli import colour, formats
 from envgit.cli.dates import DateStyle
-from envgit.cli.diffview import diff_options, view_of
+from envgit.cli.diffview import asks_for_colour, diff_options, view_of
 from envgit.cli.entries import Decoration, Surroundings
 from envgit.cli.logview import LogStyle
 from envgit.cli.verb import flag, section, value
@@ -263,7 +263,7 @@ def style_from(
     app: App, options: dict[str, Any], *, default: Sequence[str] = (), null_ends: bool = True
 ) -> LogStyle:
     """How a log is written; takes what it reads out of ``options``."""
-    app.out.colour_for("diff", when=options.pop("color"))
+    app.out.colour_for("diff", when=asks_for_colour(options))
     view = view_of(options, app.settings, default=default)
     options.pop("ignore_case", None)
     form, abbreviate = form_from(app, options)

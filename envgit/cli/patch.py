@@ -10,6 +10,7 @@ text with -p".
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -38,6 +39,15 @@ class Style:
     old_prefix: bytes = b"a/"
     new_prefix: bytes = b"b/"
     full_index: bool = False
+    words: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """``--word-diff``: ``mode`` is plain, color or porcelain; ``pattern`` is what is a word."""
+
+    mode: str
+    pattern: re.Pattern[bytes]
 
 
 def identify(entry: Entry | None, *, full: bool = False) -> str:
@@ -79,7 +89,12 @@ def write(
     yield header(f"--- {old_label}", _tab(old_label, old_name))
     yield header(f"+++ {new_label}", _tab(new_label, new_name))
     for hunk in found.hunks:
-        yield from _hunk(hunk, style.palette)
+        yield _place(hunk, style.palette)
+        if style.words is not None:
+            yield from _in_words(hunk, style.words, style.palette)
+            continue
+        for one in hunk.lines:
+            yield from _line(one.origin, one.text, style.palette)
 
 
 def _has_content(change: FileChange) -> bool:
@@ -159,7 +174,7 @@ def _links(entry: Entry) -> str:
     return " ".join(names) or "none"
 
 
-def _hunk(hunk: Hunk, palette: Palette) -> Iterator[str]:
+def _place(hunk: Hunk, palette: Palette) -> str:
     reset = palette.reset
     where = f"@@ -{_span(hunk.old_start, hunk.old_lines)} "
     where += f"+{_span(hunk.new_start, hunk.new_lines)} @@"
@@ -168,9 +183,44 @@ def _hunk(hunk: Hunk, palette: Palette) -> Iterator[str]:
         context = palette.escape("diff.context")
         section = unquoted(hunk.section)
         line += f"{context} {reset}{palette.escape('diff.func')}{section}{reset}"
-    yield line + "\n"
-    for one in hunk.lines:
-        yield from _line(one.origin, one.text, palette)
+    return line + "\n"
+
+
+_AROUND = {
+    "plain": {"old": ("[-", "-]"), "new": ("{+", "+}"), "same": ("", "")},
+    "color": {"old": ("", ""), "new": ("", ""), "same": ("", "")},
+    "porcelain": {"old": ("-", "\n"), "new": ("+", "\n"), "same": (" ", "\n")},
+}
+_PAINTED = {"old": "diff.old", "new": "diff.new", "same": "diff.context"}
+
+
+def _in_words(hunk: Hunk, words: Words, palette: Palette) -> Iterator[str]:
+    from envgit.porcelain.words import pieces
+
+    newline = "~\n" if words.mode == "porcelain" else "\n"
+    context = palette.escape("diff.context")
+    # Whole lines, for a log puts its graph before each; a piece may end in the middle of one.
+    begun = ""
+    for piece in pieces(hunk, words.pattern):
+        text = unquoted(piece.text)
+        if piece.kind == "line":
+            sign = " " if words.mode == "porcelain" else ""
+            yield f"{begun}{context}{sign}{text[:-1]}{palette.reset}\n"
+            begun = ""
+            if words.mode == "porcelain":
+                yield newline
+            continue
+        before, after = _AROUND[words.mode][piece.kind]
+        color = palette.escape(_PAINTED[piece.kind])
+        *whole, last = text.split("\n")
+        for part in whole:
+            shown = f"{color}{before}{part}{after}{palette.reset if color else ''}" if part else ""
+            yield f"{begun}{shown}{newline}"
+            begun = ""
+        if last:
+            begun += f"{color}{before}{last}{after}{palette.reset if color else ''}"
+    if begun:
+        yield begun
 
 
 def _span(start: int, lines: int) -> str:
