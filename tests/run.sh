@@ -35,6 +35,8 @@ need setcap libcap2-bin
 need strace strace
 need mkfs.ext4 e2fsprogs
 need umoci umoci
+need zsh zsh
+need shellcheck shellcheck
 ldconfig -p 2>/dev/null | grep -q libseccomp.so.2 || missing="$missing libseccomp2"
 
 # Debian's own Python first: what stands before it on PATH may be a slow shim.
