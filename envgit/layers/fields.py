@@ -7,6 +7,7 @@ equals one side, the other side's values result, and nothing clashes.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +80,11 @@ def merge_attributes(
         mtime = max(ours.mtime, theirs.mtime)
     merged = replace(ours, mode=mode, uid=uid, gid=gid, mtime=mtime, xattrs=tuple(xattrs))
     return merged, tuple(clashes)
+
+
+def described(content: bytes) -> Entry:
+    """A regular file of that content, without attributes."""
+    return Entry(Kind.FILE, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def is_leaf(entry: Entry | None) -> bool:

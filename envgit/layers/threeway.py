@@ -13,9 +13,8 @@ the tree is the same, too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from envgit.layers.apply import overlaid
@@ -23,6 +22,7 @@ from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.layers.fields import (
     content_of,
+    described,
     is_directory,
     is_leaf,
     merge_attributes,
@@ -236,7 +236,13 @@ class _Merge:
             if self.virtual:
                 return _Leaf(base, kind=TYPES, side="base")
             return _Leaf(ours, kind=TYPES)
-        return self._with_attributes(sides, self._content(sides))
+        leaf = self._content(sides)
+        kept = leaf.entry if leaf.content is None else None
+        leaf = self._with_attributes(sides, leaf)
+        if kept is not None and leaf.entry is not None:
+            # One side's content after all: it was written when that side says.
+            leaf.entry = replace(leaf.entry, mtime=kept.mtime)
+        return leaf
 
     def _content(self, sides: Sides) -> _Leaf:
         """Ask the drivers about content that both sides changed."""
@@ -479,11 +485,6 @@ class _Merge:
                 child = node.children[name] = Node(entry)
             node = child
         return node
-
-
-def described(content: bytes) -> Entry:
-    """A regular file of that content, without attributes."""
-    return Entry(Kind.FILE, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _above(path: bytes) -> list[bytes]:

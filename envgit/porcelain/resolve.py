@@ -17,11 +17,10 @@ from envgit.errors import EnvgitError, Refused
 from envgit.layers.apply import overlaid
 from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
-from envgit.layers.fields import content_of, with_content
+from envgit.layers.fields import content_of, described, with_content
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.select import select
-from envgit.layers.threeway import described
 from envgit.porcelain import landing, merging, pending, snapshot
 from envgit.porcelain.contents import contents
 from envgit.porcelain.occupants import check_idle
