@@ -170,6 +170,47 @@ def _check_whole(lab: Lab, where: str, *, gone_by_hand: bool) -> None:
         lab.fsck()
 
 
+INSIDE = (
+    "rollback -q",
+    "reset -q --hard HEAD",
+    "switch -q -c fresh",
+    "switch -q --detach HEAD",
+    "branch -m own",
+    "branch -m main trunk",
+    "commit -q -m some -- etc/linked",
+    "worktree add -q more",
+    "worktree remove -f .",
+    "bisect start HEAD",
+    "stash push -q",
+    "gc -q",
+)
+
+
+@pytest.mark.parametrize("command", INSIDE)
+def test_killed_in_a_linked_worktree(command: str, shelf: Shelf, effort: Effort) -> None:
+    """As in the main one; and that one stays as it is."""
+    lab, there = shelf.lab, Linked(shelf.lab.top)
+    args = command.split()
+
+    def look() -> tuple[object, ...]:
+        if (there.project / ".envgit").exists():
+            lab.call(["branch"]).ok()
+        seen = _seen(lab)
+        if not (there.project / ".envgit").exists():
+            return (seen, None, lab.sight())
+        return (seen, there.sight(), lab.sight())
+
+    old = look()
+    names = steps(there, args)
+    new = look()
+    assert new != old or args[0] in ("gc", "bisect")
+    for number in range(len(command) % effort(6, 1), len(names), effort(6, 1)):
+        shelf.restore()
+        assert killed_at(there, args, number).status == -signal.SIGKILL
+        assert look() in (old, new), f"killed at {names[number]}"
+        lab.fsck()
+
+
 def test_commits_in_two_worktrees_at_once(shelf: Shelf, effort: Effort) -> None:
     """Each is in the operation log, which stays one chain; each branch has all of its own."""
     lab, there = shelf.lab, Linked(shelf.lab.top)
