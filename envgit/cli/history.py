@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
@@ -43,7 +42,9 @@ def log(
     query = query_from(options)
     lines = options.pop("lines")
     if lines:
-        return _follow_lines(app, lines, revisions, picked, query, options, as_json=as_json)
+        from envgit.cli.linelog import follow_lines
+
+        return follow_lines(app, lines, (revisions, picked), query, options, as_json=as_json)
     walked = options.pop("walk_reflogs")
     merges = merges_from(options)
     asked = dict(options)
@@ -57,7 +58,7 @@ def log(
     else:
         entries = history.log(app.repository, revisions, paths=picked, query=query, keep=keep)
     if as_json:
-        _write_json(app, entries, picked, asked)
+        write_json(app, entries, picked, asked)
         return 0
     view = LogView(app, style, differences)
     for entry in entries:
@@ -94,70 +95,6 @@ def _reflogs(app: App, revisions: Sequence[str], paths: Sequence[str], query: Qu
 def _no_lines(options: dict[str, Any]) -> None:
     if options.pop("lines"):
         raise EnvgitError("-L follows lines in 'envgit log' alone")
-
-
-def _follow_lines(
-    app: App,
-    lines: Sequence[str],
-    revisions: Sequence[str],
-    paths: Sequence[str],
-    query: Query,
-    options: dict[str, Any],
-    *,
-    as_json: bool,
-) -> int:
-    """``log -L``: the commits that changed lines, each with what it did to them."""
-    from envgit.cli.lineview import LineView
-    from envgit.porcelain import history, ranges
-    from envgit.porcelain.linelog import LineLog
-
-    if paths:
-        raise EnvgitError("-L<range>:<file> cannot be used with pathspec")
-    if options.pop("walk_reflogs") or options["graph"] or query.follow or query.boundary:
-        raise EnvgitError("-L does not go together with -g, --graph, --follow or --boundary")
-    merges_from(options)
-    options.pop("full_diff")
-    silent = options["no_patch"]
-    asked = dict(options)
-    style = style_from(app, options)
-    if style.view is not None and style.view.parts != {"patch"}:
-        raise EnvgitError("-L does not yet support diff formats besides -p and -s")
-    starts = list(dict.fromkeys(ranges.tips_of(app.repository, revisions).include))
-    if len(starts) != 1:
-        both = " and ".join(starts[:2]) if starts else "none"
-        raise EnvgitError(f"More than one commit to dig from: {both}?")
-    renames = style.choice is None or style.choice.renames is not None
-    traced = LineLog(app.repository, starts[0], lines, renames=renames)
-    every = replace(
-        query, limit=None, skip=0, reverse=False, order="topo", patterns=history.Patterns(),
-        parents=(0, None),
-    )  # fmt: skip
-    chosen = history.chooser(app.repository, query)
-
-    def shown() -> Iterator[tuple[LogEntry, Any]]:
-        for entry in history.log(app.repository, revisions, query=every):
-            parents = entry.commit.parents[:1] if query.first_parent else entry.commit.parents
-            found = traced.changes(entry.id, parents)
-            if found is not None and chosen(entry):
-                yield entry, found
-
-    stop = None if query.limit is None else query.skip + query.limit
-    picked: Iterable[tuple[LogEntry, Any]] = islice(shown(), query.skip, stop)
-    if query.reverse:
-        picked = reversed(list(picked))
-    if as_json:
-        _write_json(app, (entry for entry, _ in picked), [], {**asked, "no_patch": True})
-        return 0
-    now: list[Any] = []
-    view = LogView(
-        app,
-        replace(style, view=None if silent else LineView()),  # type: ignore[arg-type]
-        lambda _: [Shown("", now[0], now[0])],
-    )
-    for entry, found in picked:
-        now[:] = [found]
-        view.show(entry)
-    return 0
 
 
 class Differences:
@@ -234,7 +171,7 @@ def _in_all(found: Sequence[Difference]) -> Difference:
     return found[0].only(common)
 
 
-def _write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, Any]) -> None:
+def write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, Any]) -> None:
     """The commits with their changes where some form of those was asked for."""
     from envgit.cli.difference import records_of
     from envgit.porcelain.difference import between
@@ -301,7 +238,7 @@ def show(
     shown_paths = [] if options.pop("full_diff") else picked
     if as_json:
         entries = [_entry(app, name) for name in names or ["HEAD"]]
-        _write_json(app, entries, picked, options)
+        write_json(app, entries, picked, options)
         return 0
     style = style_from(app, options, default=("patch",))
     view = LogView(app, style, Differences(app, style, merges, shown_paths))
@@ -393,7 +330,7 @@ def write_reflog(
     options.pop("full_diff")
     entries = _reflogs(app, refs, paths, query)
     if as_json:
-        _write_json(app, entries, paths, options)
+        write_json(app, entries, paths, options)
         return
     merges = merges_from(options)
     style = style_from(app, options)
