@@ -30,6 +30,8 @@ _LOOKED_AT = 8000
 """Bytes by which git tells binary files."""
 _MANY = 4_000
 """Files from which on helpers pay: a process costs some ten milliseconds."""
+_SAMPLE = 100
+"""Files that are searched to see whether matches are rare."""
 _PIECES = 4
 """Jobs for each helper, so that none waits long for the last one."""
 _KEPT = 8 << 20
@@ -303,6 +305,8 @@ class _Search:
         total = sum(len(one.files) for one in listings)
         if helpers < 2 or total < _MANY or self._without or self._finder.search.invert:
             return
+        if self._most_match(walk, listings):
+            return  # what helpers find is read once more here
         jobs, start, size = [], 0, 0
         for end, listing in enumerate(listings, 1):
             size += len(listing.files)
@@ -322,6 +326,16 @@ class _Search:
                     if layer > 0
                 }
             listing.files = [listing.files[place] for place in sorted(keep)]
+
+    def _most_match(self, walk: Walk, listings: Sequence[Listing]) -> bool:
+        """Whether of the first files one in four has a match."""
+        searched = matching = 0
+        for listing in listings:
+            searched += len(listing.files)
+            matching += sum(1 for _ in self._matching(walk, listing))
+            if searched >= _SAMPLE:
+                break
+        return matching * 4 > searched
 
     def _job(
         self, walk: Walk, listings: Sequence[Listing], first: int, tick: object
