@@ -24,8 +24,8 @@ _KINDS = (
     ("tag", "tags"),
     ("commit", "commits"),
 )
-# builtin/merge.c, merge_name(): exp~2 and exp^^ are older states of a branch.
-_EARLY = re.compile(r"\A(?P<name>[^~^]+)(?:\^+|~[0-9]*)\Z")
+# builtin/merge.c, merge_name(): exp~2 and exp^^ are older states of a branch, exp~0 is itself.
+_EARLY = re.compile(r"\A(?P<name>[^~^]+)(?:(?P<here>~0+)|\^+|~[0-9]*)\Z")
 # fmt-merge-msg.h, DEFAULT_MERGE_LOG_LEN
 LOG_LENGTH = 20
 
@@ -92,10 +92,10 @@ def _called(repository: Repository, name: str) -> tuple[str, str]:
     git = repository.git
     for prefix, kind in ((HEADS, "branch"), (TAGS, "tag"), (REMOTES, "remote-tracking branch")):
         if git.ref(prefix + name.removeprefix(prefix)) is not None:
-            return kind, f"'{name.removeprefix(prefix)}'"
+            return kind, f"'{name}'"
     early = _EARLY.match(name)
     if early is not None and git.ref(HEADS + early["name"]) is not None:
-        return "branch", f"'{early['name']}' (early part)"
+        return "branch", f"'{early['name']}'" + ("" if early["here"] else " (early part)")
     return "commit", f"'{name}'"
 
 

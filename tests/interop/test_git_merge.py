@@ -405,3 +405,35 @@ def test_random_criss_cross(pair: Pair, seed: int) -> None:
     pair.same("merge", "main", only_git=ORT)
     pair.same_files()
     pair.same("status", "-s", "-uall")
+
+
+def test_titles(pair: Pair) -> None:
+    """What merge commits say: git-fmt-merge-msg(1)."""
+    base = {"f": text("f"), "keep": text("k")}
+    pair.diverge(
+        base, {**base, "m": text("m")}, [{**base, "a": text("a")}, {**base, "b": text("b")}]
+    )
+    pair.go("tag", "light", "exp")
+    pair.go("tag", "-a", "-m", "a tag\n\nwith a body", "heavy", "exp")
+    pair.go("checkout", "-q", "-b", "topic/x", "main")
+    commit = pair.git("rev-parse", "exp").decode().strip()
+    ours = pair.repository().resolve("exp")
+    for names in (["exp"], ["exp~0"], ["light"], ["heavy"], ["exp", "exp2"], ["refs/heads/exp"]):
+        _said_and_undone(pair, *names)
+    pair.go("checkout", "-q", "--detach", "main")
+    _said_and_undone(pair, "exp")
+    pair.go("checkout", "-q", "main")
+    _said_and_undone(pair, "exp", "--log")
+    _said_and_undone(pair, "exp", "--signoff")
+    _said_and_undone(pair, "-m", "one", "-m", "two", "--log=1", "exp2")
+    pair.go("config", "merge.suppressDest", "topic/*")
+    _said_and_undone(pair, "exp")
+    assert pair.git("merge", "-q", commit) == b""
+    both.envgit(pair.lab, "merge", "-q", ours, env=pair.environ)
+    assert pair.same("log", "-1", "--format=%B")[1] == "Merge commit 'ID' into main\n\n"
+
+
+def _said_and_undone(pair: Pair, *argv: str) -> None:
+    pair.ask("merge", "-q", *argv)
+    pair.same("log", "-1", "--format=%B")
+    pair.go("reset", "-q", "--hard", "HEAD^")

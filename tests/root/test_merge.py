@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -286,3 +287,32 @@ def test_the_library(lab: Lab) -> None:
     assert [(one.path, one.kind) for one in result.conflicts] == [(b"etc/conf", "content")]
     assert lab.open().resolve_with("theirs", ["etc/conf"]) == [b"etc/conf"]
     assert lab.open().commit().subject == "Merge branch 'exp'"
+
+
+@pytest.mark.needs("busybox")
+def test_while_a_command_runs(tmp_path: Path) -> None:
+    """The mount of a running command cannot be exchanged: a merge is refused, as a switch is."""
+    from tests.support import scenarios
+
+    with labs.scratch(tmp_path) as top:
+        lab = scenarios.build(top, busybox=True)
+        reader, pid = labs.start(["run", "--", "sleep", "30"], lab.project, lab.environ)
+        try:
+            _wait_for_a_run(lab)
+            before = lab.open().git.refs()
+            answer = lab.call(["merge", "exp"])
+            assert answer.status != 0 and "sleep" in answer.said
+            assert lab.open().git.refs() == before
+        finally:
+            for one in lab.open().worktree.running():
+                os.kill(one.init_pid, 9)
+            os.waitpid(pid, 0)
+            os.close(reader)
+
+
+def _wait_for_a_run(lab: Lab) -> None:
+    for _ in range(2000):
+        if lab.open().worktree.running():
+            return
+        time.sleep(0.01)
+    raise AssertionError("the command did not start")
