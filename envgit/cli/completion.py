@@ -197,6 +197,8 @@ def _positionals(app: App, name: str, before: list[str]) -> Iterable[Candidate]:
         return _revisions(app, tags=False)
     if name in _REVISIONS:
         return _revisions(app, tags=True)
+    if name == "bisect" and before[1:2] and before[1] not in ("run", "replay"):
+        return _revisions(app, tags=True)
     if name == "help":
         return table.summaries().items()
     if name == "completion":

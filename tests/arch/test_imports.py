@@ -43,7 +43,6 @@ FOUNDATION = {
     "landing": "what a merge or a pick ends with",
     "merging": "two states and their ancestor made one",
     "mergetext": "what a merge commit says",
-    "hooks": "the user's own programs at certain moments",
     "places": "where a repository and its worktrees are",
     "linking": "linked worktrees come and go with a publication",
     "relocate": "finds the worktree of a folder that was moved or copied",

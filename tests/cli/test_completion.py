@@ -38,6 +38,8 @@ def project(tmp_path: Path) -> Path:
         (["run", "--env-file", ""], [":files"]),
         (["op", ""], ["log", "show", "restore"]),
         (["op", "log", "--max"], ["--max-count"]),
+        (["bisect", "good", ""], ["HEAD", "exp", "main", "v1"]),
+        (["bisect", "run", "--rep"], ["--repeat"]),
         (["help", "roll"], ["rollback"]),
         (["config", "gc.r"], ["gc.reflogExpire", "gc.repositoryExpire"]),
         (["cp", ""], [":files"]),
