@@ -81,10 +81,7 @@ def init(
     if os.path.isdir(path):
         return _again(repository, source)
     if os.path.isfile(path):  # that of a linked worktree
-        place = places.resolve(path)
-        if place is None:
-            raise EnvgitError(f"invalid gitfile format: {path}")
-        return _again(opened(place), source)
+        return _again(opened(str(places.resolve(path))), source)
     settings = Settings.load(environ=environ, repository=None, overrides=overrides)
     store = open_store(environ, settings)
     with store.lock(exclusive=False, what="init", on_wait=repository.notify):

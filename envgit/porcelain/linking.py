@@ -27,7 +27,7 @@ from envgit.repo.operations import WorktreePoint
 from envgit.repo.records import RecordError, read_record_of, write_record
 from envgit.repo.reflog import ZERO, ReflogEntry, append
 from envgit.repo.refnames import HEADS, INTERNAL, LINKED, SYMBOLIC
-from envgit.repo.refs import Refs, RefUpdate
+from envgit.repo.refs import CorruptRef, Head, Refs, RefUpdate
 from envgit.store.locks import LockHeld
 from envgit.store.state import is_hex
 from envgit.store.worktree import State, StateError, Worktree
@@ -90,8 +90,10 @@ def worktrees(repository: Repository) -> list[WorktreeInfo]:
 
 def _info(repository: Repository, place: str) -> WorktreeInfo:
     main = place == repository.common
-    refs = Refs(place, repository.common)
-    head = refs.head()
+    try:
+        head = Refs(place, repository.common).head()
+    except CorruptRef:
+        head = Head(None, None)  # one that is broken does not stand in the way of the others
     locked = None if main else places.read_line(place, "locked")
     prunable = None
     if not main and locked is None:

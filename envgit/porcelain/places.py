@@ -62,6 +62,8 @@ def resolve(candidate: str) -> str | None:
         return candidate
     target = read_link(candidate)
     if target is None:
+        if os.path.isfile(candidate):
+            raise NotARepository(f"invalid gitfile format: {candidate}")
         return None
     if not is_repository(target):
         raise NotARepository(
@@ -111,7 +113,7 @@ def linked(common: str) -> list[str]:
         return [
             os.path.join(folder, name)
             for name in sorted(os.listdir(folder))
-            if os.path.isfile(os.path.join(folder, name, "commondir"))
+            if is_repository(os.path.join(folder, name))
         ]
     return []
 

@@ -69,10 +69,13 @@ def arrive_linked(repository: Repository, folder: str) -> Repository:
     no branch, without the uncommitted changes; otherwise it was moved, and its place is told so.
     """
     old = os.path.join(repository.project, DIRECTORY)
-    if places.read_link(old) == repository.path and not os.path.samefile(
-        repository.project, folder
-    ):
-        return _linked_copy(repository, folder)
+    if places.read_link(old) == repository.path:
+        if os.path.samefile(repository.project, folder):
+            return repository  # seen through a bind mount
+        with repository.publishing():
+            if places.read_link(os.path.join(folder, DIRECTORY)) == repository.path:
+                return _linked_copy(repository, folder)
+        return repository.beside(str(places.resolve(os.path.join(folder, DIRECTORY))))
     try:
         settle(repository.path, folder)
     except OSError as error:

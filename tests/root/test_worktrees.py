@@ -294,6 +294,43 @@ def test_copied(lab: Lab, there: Linked) -> None:
     lab.fsck()
 
 
+def test_files_that_name_no_repository(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / ".envgit").write_text("nonsense\n")
+    answer = at(tmp_path, lab, "status")
+    assert (answer.status, answer.said) == (
+        128,
+        f"fatal: invalid gitfile format: {tmp_path}/.envgit\n",
+    )
+    (tmp_path / ".envgit").write_text("gitdir: /nowhere\n")
+    answer = at(tmp_path, lab, "status")
+    assert answer.status == 128
+    assert "not an envgit repository: /nowhere" in answer.said
+    # That of somebody else could lead to a repository of anybody's.
+    (tmp_path / ".envgit").write_text(f"gitdir: {lab.project}/.envgit/worktrees/linked\n")
+    os.chown(tmp_path / ".envgit", 12345, 12345)
+    answer = at(tmp_path, lab, "status")
+    assert answer.status == 128
+    assert "dubious ownership" in answer.said
+
+
+def test_one_that_is_broken_breaks_no_other(lab: Lab) -> None:
+    (lab.project / ".envgit/worktrees/linked/HEAD").write_text("nonsense\n")
+    for line in ("branch -v", "switch -c more", "worktree list", "gc -q", "undo"):
+        lab.call(line.split()).ok()
+
+
+def test_init_in_one(lab: Lab, there: Linked) -> None:
+    said = there.call(["init"]).ok().said
+    place = f"{lab.project}/.envgit/worktrees/linked/"
+    assert said == f"Reinitialized existing envgit repository in {place}\n"
+
+
+def test_settings_and_hooks_are_shared(lab: Lab, there: Linked) -> None:
+    there.call(["config", "diff.context", "7"]).ok()
+    assert lab.call(["config", "diff.context"]).ok().said == "7\n"
+    assert there.call(["config", "envgit.worktree"]).ok().said.strip() == there.open().worktree.id
+
+
 def test_deleted_and_pruned(lab: Lab, there: Linked) -> None:
     linked.write(there, "etc/b", EXACTLY)
     shutil.rmtree(there.project)
