@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from envgit.porcelain import chain
 from envgit.porcelain.grep import BadPattern, Finder, Search, grep
 from tests.interop import both
 from tests.interop.dags import random_parents
@@ -215,3 +216,36 @@ def test_helpers_find_what_one_process_finds(
     monkeypatch.setattr("envgit.porcelain.grep._MANY", 1)
     monkeypatch.setattr("envgit.porcelain.grep.processors", lambda: 3)
     assert {pattern: found(pattern) for pattern in alone} == alone
+
+
+def _shuffle(rng: random.Random, parents: list[Tree]) -> Tree:
+    """Files come and go; directories become files and files directories."""
+    tree = dict(rng.choice(parents)) if parents else {}
+    for _ in range(rng.randint(1, 4)):
+        path = b"/".join(rng.choice([b"a", b"b", b"c"]) for _ in range(rng.randint(1, 3)))
+        for other in list(tree):
+            if other.startswith(path + b"/") or path.startswith(other + b"/"):
+                del tree[other]
+        if rng.random() < 0.3:
+            tree.pop(path, None)
+        else:
+            tree[path] = b"%d\n" % rng.randint(0, 99) * rng.randint(1, 3)
+    return tree or {b"one": b"1\n"}
+
+
+@pytest.mark.root
+def test_a_stack_of_layers_shows_the_files_of_the_commit(tmp_path: Path) -> None:
+    rng = random.Random(12)
+    texts = Texts(tmp_path)
+    texts.grow(rng, random_parents(rng, 60, octopus=0), _shuffle)
+    repository = texts.repository
+    for merged in (False, True):
+        for number in range(0, 60, 3):
+            commit = texts.ours[number]
+            if merged:  # with the spans that a mount would make
+                with repository.store.lock(exclusive=False, what="a test", on_wait=print):
+                    chain.resolve(repository, commit)
+            found = {
+                one.path: one.data for one in grep(repository, Search(("",)), [commit])
+            }  # fmt: skip
+            assert found == texts.trees[number], number

@@ -16,6 +16,7 @@ from pathlib import Path
 from envgit.layers.compare import difference
 from envgit.layers.entry import Kind, Node, walk
 from envgit.layers.ids import CommitId
+from envgit.layers.marks import OPAQUE
 from envgit.porcelain.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.refs import RefUpdate
@@ -93,6 +94,8 @@ class Texts:
             place = os.path.join(os.fsencode(root), path)
             if entry.kind == Kind.DIR:
                 os.makedirs(place, exist_ok=True)
+                if entry.opaque:
+                    os.setxattr(place, OPAQUE, b"y")
             elif entry.kind == Kind.WHITEOUT:
                 os.mknod(place, 0o020000, 0)
             else:
