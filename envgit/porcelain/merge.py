@@ -137,7 +137,10 @@ def merge(
         named = [_named(repository, name) for name in revisions]
         work = _Merge(repository, chosen, snapshot.stable(repository), named)
         finish = partial(messages.for_merge, repository, edit, template, verify=chosen.verify)
-        result = work.run(message, finish)
+        try:
+            result = work.run(message, finish)
+        finally:
+            work.forget_scratches()
     if report is not None:
         report(result)
     if result.outcome in (FAST_FORWARD, MERGED, SQUASHED):
@@ -411,7 +414,6 @@ class _Merge:
             )
         except WouldOverwrite as error:
             raise Blocked(error) from error
-        self._forget_scratches()
         said = (*combined.messages, *config[1])
         return MergeResult(MERGED, self.strategy, head, commit, theirs, said)
 
@@ -481,10 +483,9 @@ class _Merge:
             extra_refs=pending.orig_head(repository, head),
             config=config,
         )
-        self._forget_scratches()
 
-    def _forget_scratches(self) -> None:
-        """Of several merges the last one's scratch was discarded with the publication."""
+    def forget_scratches(self) -> None:
+        """Delete what merges wrote anew. What was published of it are hard links elsewhere."""
         for scratch in self.scratches:
             if self.repository.store.changes_exist(scratch):
                 self.repository.store.delete_changes(scratch)

@@ -29,16 +29,16 @@ pytestmark = [
 ORT = ("-X", "diff-algorithm=myers")
 
 
-def text(*lines: str) -> tuple[bytes, int]:
+def text(*lines: str) -> tuple[bytes | str, int]:
     return "".join(f"{line}\n" for line in lines).encode(), 0o644
 
 
 class Pair(Twins):
     """Twins that are merged."""
 
-    def diverge(self, base: Tree, ours: Tree, theirs: Sequence[Tree] | Tree) -> None:
+    def diverge(self, base: Tree, ours: Tree, theirs: list[Tree] | Tree) -> None:
         """``main`` at ``ours``, and ``exp`` (``exp2``...) at theirs, from a common ``base``."""
-        several = [theirs] if isinstance(theirs, dict) else list(theirs)
+        several = list(theirs) if isinstance(theirs, list) else [theirs]
         self.change_to(base)
         self.commit("base")
         for number, tree in enumerate(several, 1):
@@ -80,8 +80,8 @@ class Pair(Twins):
     def same(self, *argv: str, only_git: Sequence[str] = ()) -> tuple[int, str, str]:
         """What both answer, which must be the same."""
         plain, ours = self.ask(*argv, only_git=only_git)
-        lines = [f"{one[1]}--- {one[0]}\n{one[2]}".split("\n") for one in (plain, ours)]
-        difference = "\n".join(difflib.unified_diff(*lines, "git", "envgit", lineterm=""))
+        old, new = (f"{one[1]}--- {one[0]}\n{one[2]}".split("\n") for one in (plain, ours))
+        difference = "\n".join(difflib.unified_diff(old, new, "git", "envgit", lineterm=""))
         assert not difference, f"{' '.join(argv)}\n{difference}"
         return ours
 
@@ -312,7 +312,7 @@ def test_criss_cross(pair: Pair) -> None:
     """Two merge bases: both are merged first, and the result is git's to the byte."""
     lines = [f"line {number}" for number in range(12)]
 
-    def at(**changed: str) -> dict[str, tuple[bytes, int]]:
+    def at(**changed: str) -> dict[str, tuple[bytes | str, int]]:
         return {"f": text(*[changed.get(f"l{n}", line) for n, line in enumerate(lines)])}
 
     pair.diverge(at(), at(l0="main"), at(l11="exp"))
