@@ -567,7 +567,8 @@ class Walk:
             self.same_files(self.lab.at(other.tip, model.look), other.files)
             self.commits[other.tip], self.parents[other.tip] = other.files, (before,)
         elif how == "switch":
-            oid = self.dice.choice(sorted(set(self.world.refs.values()) & set(self.commits)))
+            known = {self.world.tip, *self.world.refs.values()} & set(self.commits)
+            oid = self.dice.choice(sorted(known))
             other.lab.call(["switch", "-q", "--detach", "--discard-changes", oid]).ok()
             other.tip, other.files = oid, self.commits[oid]
         elif how == "gc":
