@@ -8,6 +8,7 @@ followed, so a program that changes the topmost directory meanwhile leads nobody
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from envgit.layers.marks import is_opaque
 OPENED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """How to open a file that may be anything by the time it is opened."""
 
-_GONE = (FileNotFoundError, NotADirectoryError)
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
 
 
 @dataclass(slots=True)
@@ -88,7 +89,9 @@ class Walk:
         for index in layers:
             try:
                 fd = self.directory(path, index)
-            except _GONE:
+            except OSError as error:
+                if not is_gone(error):
+                    raise
                 continue
             try:
                 self._add(listing, seen, index, fd)
@@ -115,11 +118,21 @@ class Walk:
                     listing.files.append((name, index, entry.inode()))
 
 
+def is_gone(error: OSError) -> bool:
+    """Whether something that was listed is not there any more, or is something else by now."""
+    return error.errno in _GONE
+
+
 def read_at(fd: int, name: bytes, most: int) -> bytes | None:
-    """The first ``most`` bytes of a regular file in a directory; None when it is none any more."""
+    """The first ``most`` bytes of a regular file in a directory; None when it is none any more.
+
+    Raises OSError when it cannot be read.
+    """
     try:
         opened = os.open(name, OPENED, dir_fd=fd)
-    except OSError:
+    except OSError as error:
+        if not is_gone(error):
+            raise
         return None
     return read_and_close(opened, most)
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from envgit.errors import EnvgitError
 from envgit.layers.entry import join
-from envgit.layers.filewalk import Listing, Walk, read_and_close, read_at
+from envgit.layers.filewalk import Listing, Walk, is_gone, read_and_close, read_at
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain import chain
@@ -117,7 +117,9 @@ def grep(
     ]
     known: dict[int, bool] | None = {} if len(stacks) > 1 else None
     for name, stack in stacks:
-        yield from _Search(finder, spec, stack, known, without=without).run(name)
+        yield from _Search(finder, spec, stack, known, without=without, say=repository.notify).run(
+            name
+        )
 
 
 def _worktree(repository: Repository) -> tuple[str, ...]:
@@ -264,7 +266,9 @@ class _Search:
         known: dict[int, bool] | None,
         *,
         without: bool,
+        say: Callable[[str], None],
     ) -> None:
+        self._say = say
         self._finder = finder
         self._spec = spec
         self._stack = stack
@@ -287,7 +291,10 @@ class _Search:
                 yield from _release(held, here)
                 for (name, layer, _), data in self._matching(walk, listing):
                     path = join(listing.path, name)
-                    held.append(self._look(revision, path, data or self._again(walk, path, layer)))
+                    if data is None:
+                        data = self._again(walk, path, layer)
+                    if data is not None:
+                        held.append(self._look(revision, path, data))
                 held.sort(key=lambda one: one.path)
             yield from held
 
@@ -380,7 +387,11 @@ class _Search:
                     continue
                 if layer not in fds:
                     fds[layer] = walk.directory(listing.path, layer)
-                data = read_at(fds[layer], name, LARGEST)
+                try:
+                    data = read_at(fds[layer], name, LARGEST)
+                except OSError:
+                    yield file, None  # said where it is read again
+                    continue
                 if data is None:
                     continue
                 skipped = self._binary == "skip" and b"\0" in data[:_LOOKED_AT]
@@ -390,17 +401,20 @@ class _Search:
                 if hit or (self._without and not skipped):
                     kept += len(data)
                     yield file, data if kept <= _KEPT else None
-        except FileNotFoundError:
-            return  # the directory went since
+        except OSError as error:
+            if not is_gone(error):
+                raise
         finally:
             for fd in fds.values():
                 os.close(fd)
 
-    def _again(self, walk: Walk, path: bytes, layer: int) -> bytes:
+    def _again(self, walk: Walk, path: bytes, layer: int) -> bytes | None:
         try:
-            return read_and_close(walk.open(path, layer), LARGEST) or b""
-        except OSError:
-            return b""  # it went since
+            return read_and_close(walk.open(path, layer), LARGEST)
+        except OSError as error:
+            if not is_gone(error):
+                self._say(f"error: '{os.fsdecode(path)}': {error.strerror}")
+            return None
 
     def _look(self, revision: str | None, path: bytes, data: bytes) -> FileHits:
         binary = self._binary != "text" and b"\0" in data[:_LOOKED_AT]

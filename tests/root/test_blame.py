@@ -146,3 +146,27 @@ def _open(lab: Path):  # type: ignore[no-untyped-def]
     import envgit
 
     return envgit.Repository.open(str(lab))
+
+
+def test_files_that_vanish_while_grep_reads_are_passed_over(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envgit.porcelain import grep as module
+
+    _run(lab, "for n in 1 2 3 4; do mkdir /opt/d$n; echo here > /opt/d$n/f; done")
+    repository = _open(lab)
+    upper = Path(repository.store.upper_path(repository.worktree.state().changes))
+    real = module.read_at
+
+    def remove_others(fd: int, name: bytes, most: int) -> bytes | None:
+        shutil.rmtree(upper / "opt/d2", ignore_errors=True)
+        if not (upper / "opt/d3").is_symlink():
+            shutil.rmtree(upper / "opt/d3")
+            (upper / "opt/d3").symlink_to("/etc")
+            (upper / "opt/d4/f").unlink()
+            (upper / "opt/d4/f").symlink_to("/etc/passwd")
+        return real(fd, name, most)
+
+    monkeypatch.setattr(module, "read_at", remove_others)
+    found = [one.path for one in module.grep(repository, "here\\|root", paths=["opt"])]
+    assert found == [b"opt/d1/f"]
