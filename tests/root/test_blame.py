@@ -170,3 +170,20 @@ def test_files_that_vanish_while_grep_reads_are_passed_over(
     monkeypatch.setattr(module, "read_at", remove_others)
     found = [one.path for one in module.grep(repository, "here\\|root", paths=["opt"])]
     assert found == [b"opt/d1/f"]
+
+
+def test_json(lab: Path) -> None:
+    _run(lab, "echo two >> /opt/a", "-m", "content")
+    lines = json.loads(cli.run(["blame", "--json", "-L2", "HEAD", "opt/a"], cwd=lab).ok().stdout)
+    head = cli.run(["rev-parse", "HEAD"], cwd=lab).ok().stdout.strip()
+    assert [(one["line"], one["text"], one["commit"]) for one in lines] == [(2, "two", head)]
+    (file,) = json.loads(
+        cli.run(["grep", "--json", "tw", "HEAD", "--", "opt"], cwd=lab).ok().stdout
+    )
+    assert (file["revision"], file["path"]) == ("HEAD", "opt/a")
+    assert file["lines"] == [{"line": 2, "column": 1, "text": "two", "matches": [[0, 2]]}]
+    cli.run(["grep", "--json", "nowhere to be found", "--", "opt"], cwd=lab).exited(1)
+    (described,) = json.loads(cli.run(["describe", "--always", "--json"], cwd=lab).ok().stdout)
+    assert described["commit"] == head and head.startswith(described["text"])
+    (person,) = json.loads(cli.run(["shortlog", "--json"], cwd=lab).ok().stdout)
+    assert person["count"] == 2 and person["commits"][1]["id"] == head
