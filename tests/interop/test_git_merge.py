@@ -375,6 +375,7 @@ def test_random_histories(pair: Pair, seed: int) -> None:
     pair.same("merge", "exp", only_git=ORT)
     pair.same_files()
     pair.same("status", "-s", "-uall")
+    assert both.envgit(pair.lab, "fsck", env=pair.environ)[0] == 0
     if pair.repository().status().unmerged:
         pair.abort()
 
