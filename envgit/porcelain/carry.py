@@ -179,3 +179,63 @@ def _rebuild(
 def _parents(path: bytes) -> list[bytes]:
     parts = path.split(b"/")
     return [b"/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebased:
+    """Uncommitted changes on another commit than they lay on: the worktree's state, and what has to
+    be sealed for it."""
+
+    state: State
+    seals: tuple[tuple[ChangesId, LayerId], ...] = ()
+
+
+def rebased(
+    repository: Repository, writer: ObjectWriter, below: CommitId, shown: CommitId, onto: CommitId
+) -> Rebased:
+    """The worktree at ``onto`` with what differs between ``below`` and ``shown`` uncommitted.
+
+    Of hard links; ``shown`` is a snapshot, or the commit that the changes became.
+    """
+    git, state = repository.git, repository.worktree.state()
+    tree = git.rootfs(shown)
+    kept = {change.path for change in changes(git.rootfs(below), tree)}
+    runs = git.metadata(shown).runs
+    if not kept and not runs:
+        return Rebased(position.at_commit(repository, state, onto))
+    base = git.rootfs(onto)
+    taken = [change for change in changes(base, tree) if change.path in kept]
+    target = overlaid(base, select(base, tree, taken))
+    contents = snapshot.reader(repository, chain.resolve(repository, shown)[0])
+    old = layering.tree_of(repository, onto)
+    made = layering.layer_between(repository, writer, old, target, contents.find)
+    config, who = git.metadata(onto).config, repository.signature()
+    after = layering.write_snapshot(writer, made, onto, config, who, runs)
+    mounted = position.on_top(repository, state, onto, made.layer)
+    return Rebased(
+        position.standing(repository, state, after, mounted, config, target),
+        (made.seal,) if made.seal else (),
+    )
+
+
+def carried_away(repository: Repository, where: WorktreePoint) -> tuple[CommitId, CommitId] | None:
+    """Where the changes of ``where`` were taken to before they became a layer, and the commit they
+    became; None when they lay where they were until then, or are still there."""
+    if where.changes is None or where.base is None:
+        return None
+    if repository.store.changes_exist(where.changes):
+        return None
+    below = where.base
+    # Where they lay, from the oldest operation on: those that take changes along end at a commit
+    # with them still uncommitted; undo and redo say so when they bring them back.
+    for operation in reversed(list(repository.git.operations())):
+        before, after = operation.before, operation.after
+        ordinary = operation.undoes is None and operation.redoes is None
+        if operation.sealed is not None and operation.sealed[0] == where.changes:
+            return (below, operation.sealed[1]) if below != where.base else None
+        if after is None or after.base is None:
+            continue
+        taken = before is not None and before.changes == where.changes and ordinary
+        if taken or after.changes == where.changes:
+            below = after.base
+    return None

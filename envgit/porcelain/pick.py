@@ -12,11 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused
-from envgit.layers.apply import overlaid
-from envgit.layers.compare import changes
 from envgit.layers.ids import CommitId
-from envgit.layers.select import select
-from envgit.porcelain import carry, landing, layering, pending, position, snapshot
+from envgit.porcelain import carry, landing, pending, position, snapshot
 from envgit.porcelain.commit import CommitResult, NothingToCommit
 from envgit.porcelain.commit import commit as conclude
 from envgit.porcelain.occupants import check_idle
@@ -375,26 +372,12 @@ def _without_the_steps(
     repository: Repository, writer: ObjectWriter, unfinished: Pending, there: WorktreePoint
 ) -> _Back:
     """What was uncommitted before the step that stopped, put on the commit where it all began."""
-    git, state = repository.git, repository.worktree.state()
+    state = repository.worktree.state()
     here, begin = position.point(repository, state), unfinished.head
-    shown = git.rootfs(there.base) if there.base is not None else None
-    kept = {change.path for change in changes(git.rootfs(unfinished.ours), shown)}
-    if there.base is None or shown is None or not kept:
+    if there.base is None or there.base == unfinished.ours:
         return _Back(position.at_commit(repository, state, begin), here)
-    onto = git.rootfs(begin)
-    taken = [change for change in changes(onto, shown) if change.path in kept]
-    target = overlaid(onto, select(onto, shown, taken))
-    stack, _ = carry.at(repository, there.base).chain
-    contents = snapshot.reader(repository, stack)
-    old = layering.tree_of(repository, begin)
-    made = layering.layer_between(repository, writer, old, target, contents.find)
-    meta = git.metadata(there.base)
-    config = git.metadata(begin).config
-    who = repository.signature()
-    after = layering.write_snapshot(writer, made, begin, config, who, meta.runs)
-    chain = position.on_top(repository, state, begin, made.layer)
-    next_state = position.standing(repository, state, after, chain, config, target)
-    return _Back(next_state, here, (made.seal,) if made.seal else ())
+    back = carry.rebased(repository, writer, unfinished.ours, there.base, begin)
+    return _Back(back.state, here, back.seals)
 
 
 __all__ = [

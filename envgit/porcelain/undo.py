@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
-from envgit.layers.ids import ChangesId, OperationId
+from envgit.layers.ids import ChangesId, LayerId, OperationId
 from envgit.porcelain import hooks, linking
+from envgit.porcelain.carry import carried_away, rebased
 from envgit.porcelain.occupants import check_idle
 from envgit.porcelain.position import point, state_at
 from envgit.porcelain.publish import Publication, publish
@@ -220,11 +221,19 @@ def _go_holding(
     state = repository.worktree.state()
     next_state = None
     here = None
+    writer = git.writer()
+    seals: tuple[tuple[ChangesId, LayerId], ...] = ()
     if where is not None:
         here = point(repository, state)
         if where != here:
             check_idle(repository)
-            next_state = state_at(repository, state, where)
+            moved = carried_away(repository, where)
+            if moved is not None and where.base is not None:
+                back = rebased(repository, writer, *moved, where.base)
+                next_state, seals = back.state, back.seals
+                where = WorktreePoint(next_state.base, None)
+            else:
+                next_state = state_at(repository, state, where)
     linked, discards = _worktrees(repository, refs, held, reason)
     _check_branches(repository, refs, head, linked)
     updates = [
@@ -239,7 +248,6 @@ def _go_holding(
         head_update = HeadUpdate(present, head, reason)
     if next_state is None:
         next_state = _with_config(repository, state, refs, head or present)
-    writer = git.writer()
     if source is not None:
         restore_tags(git, writer, source)
     publish(
@@ -251,6 +259,7 @@ def _go_holding(
             refs=updates,
             head=head_update,
             state=next_state,
+            seals=seals,
             discards=discards,
             before=here,
             after=where,

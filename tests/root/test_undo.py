@@ -156,6 +156,28 @@ def test_undo_of_undo_is_redo_and_all_the_way_back(lab: Lab) -> None:
     lab.fsck()
 
 
+@pytest.mark.parametrize("taking", ["switch -q side", "cherry-pick side", "revert main"])
+@pytest.mark.parametrize("ending", ["commit -q -m all", "commit -q --amend -m all", "stash -q"])
+def test_undo_over_what_was_taken_along(taking: str, ending: str, lab: Lab) -> None:
+    """Changes that came along, and became a layer elsewhere, are where they were, and nothing of
+    where they went is with them."""
+    scenarios.edit(lab, scenarios.dirty)
+    before = lab.sight()
+    lab.call(taking.split()).ok()
+    between = lab.sight()
+    lab.call(ending.split()).ok()
+    after = lab.sight()
+    lab.call(["undo", "-q"]).ok()
+    assert_seen(lab.sight(), between, f"undo of {ending}")
+    lab.call(["undo", "-q"]).ok()
+    assert_seen(lab.sight(), before, f"undo of {taking}")
+    lab.call(["redo", "-q"]).ok()
+    assert_seen(lab.sight(), between, f"redo of {taking}")
+    lab.call(["redo", "-q"]).ok()
+    assert_seen(lab.sight(), after, f"redo of {ending}")
+    lab.fsck()
+
+
 def test_the_root_directory_itself(lab: Lab) -> None:
     """The mode of / alone is an uncommitted change like any other."""
     scenarios.edit(lab, lambda root: os.chmod(root, 0o1700))
