@@ -100,6 +100,7 @@ def wait(workers: Sequence[Worker], timeout: float | None) -> list[Ended]:
 def _stop(workers: Sequence[Worker]) -> None:
     for worker in workers:
         worker.end(gently=True)
+        worker.started = time.monotonic()  # its patience counts from now
     _until(workers, _PATIENCE)
     for worker in workers:
         worker.outcome()
