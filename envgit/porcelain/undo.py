@@ -34,7 +34,10 @@ from envgit.repo.refnames import HEADS, LINKED, PER_WORKTREE, SYMBOLIC, is_other
 from envgit.repo.refs import HeadUpdate, RefUpdate
 
 if TYPE_CHECKING:
+    from envgit.repo.objects import ObjectWriter
     from envgit.store.worktree import State
+
+Seals = tuple[tuple[ChangesId, LayerId], ...]
 
 
 class NothingToUndo(Refused):
@@ -222,18 +225,12 @@ def _go_holding(
     next_state = None
     here = None
     writer = git.writer()
-    seals: tuple[tuple[ChangesId, LayerId], ...] = ()
+    seals: Seals = ()
     if where is not None:
         here = point(repository, state)
         if where != here:
             check_idle(repository)
-            moved = carried_away(repository, where)
-            if moved is not None and where.base is not None:
-                back = rebased(repository, writer, *moved, where.base)
-                next_state, seals = back.state, back.seals
-                where = WorktreePoint(next_state.base, None)
-            else:
-                next_state = state_at(repository, state, where)
+            next_state, seals, where = _return_to(repository, writer, state, where)
     linked, discards = _worktrees(repository, refs, held, reason)
     _check_branches(repository, refs, head, linked)
     updates = [
@@ -267,6 +264,17 @@ def _go_holding(
             redoes=redoes,
         ),
     )
+
+
+def _return_to(
+    repository: Repository, writer: ObjectWriter, state: State, where: WorktreePoint
+) -> tuple[State, Seals, WorktreePoint]:
+    """The worktree's state at ``where``, what is to be sealed for it, and where that is now."""
+    moved = carried_away(repository, where)
+    if moved is None or where.base is None:
+        return state_at(repository, state, where), (), where
+    back = rebased(repository, writer, *moved, where.base)
+    return back.state, back.seals, WorktreePoint(back.state.base, None)
 
 
 def _worktrees(
