@@ -78,7 +78,7 @@ def _runs(bench: Bench) -> Table:
     loop = statistics.median(loops)
     rows = [_row(name, found[name], told.get(name, []), loop) for name in found]
     shutil.rmtree(home)
-    head = ("What", "ms", "trials", "rounds", "ms a trial", "over the command")
+    head = ("What", "ms", "trials", "rounds", "ms a trial", "over the command", "beside trials")
     note = (
         f"The command by itself, in the inner loop of run: {milliseconds(loop)} ms. A trial's cost"
         " contains that of publishing its verdict: some 12 fsyncs a round. git checks 1 file out"
@@ -89,7 +89,7 @@ def _runs(bench: Bench) -> Table:
 
 def _row(name: str, sample: Sample, told: list[dict[str, Any]], loop: float) -> list[str]:
     if not told:
-        return [name, figure(sample), "10", "10", milliseconds(sample.median / 10), "-"]
+        return [name, figure(sample), "10", "10", milliseconds(sample.median / 10), "-", "-"]
     trials, rounds = len(told[0]["trials"]), told[0]["rounds"]
     each = sample.median / rounds
     return [
@@ -99,7 +99,15 @@ def _row(name: str, sample: Sample, told: list[dict[str, Any]], loop: float) -> 
         str(rounds),
         milliseconds(sample.median / trials),
         f"{milliseconds(each - loop)} a round",
+        milliseconds(statistics.median(map(_beside, told))) if trials == rounds else "-",
     ]
+
+
+def _beside(told: dict[str, Any]) -> float:
+    """Milliseconds a round in which no command was being started, running or ending."""
+    return float(told["duration_ms"] - sum(one["duration_ms"] for one in told["trials"])) / float(
+        told["rounds"]
+    )
 
 
 def _loop(repository: Repository) -> float:
