@@ -72,7 +72,7 @@ complete -c envgit -f -a '(__envgit_complete)'
 # What the positional arguments of a verb are; files where nothing is said.
 _BRANCHES = ("branch", "switch")
 _REVISIONS = (
-    "blame", "describe", "grep", "merge", "shortlog",
+    "blame", "cherry-pick", "describe", "grep", "merge", "revert", "shortlog",
     "checkout", "diff", "du", "export", "log", "ls-tree", "merge-base", "mount", "reflog", "reset",
     "rev-parse", "rollback", "shell", "show", "tag",
 )  # fmt: skip
