@@ -255,6 +255,9 @@ def _of_commit(repository: Repository, commit: CommitId | None) -> Contents:
     def opened() -> Overlay | None:
         if commit is None:
             return None
+        # The commit's own layer first: the whole chain costs as much as the history is long.
+        if not repository.store.has_layer(repository.git.commit(commit).layer):
+            return None
         try:
             return snapshot.reader(repository, chain.present(repository, commit))
         except MissingLayer:
