@@ -28,6 +28,7 @@ LARGEST = 1 << 30
 """Bytes of a file that are searched at most."""
 _LOOKED_AT = 8000
 """Bytes by which git tells binary files."""
+_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _MANY = 4_000
 """Files from which on helpers pay: a process costs some ten milliseconds."""
 _SAMPLE = 100
@@ -146,8 +147,6 @@ class Finder:
         search = self.search
         try:
             made = translate(text, syntax=search.syntax, ignore_case=search.ignore_case)
-            if search.word:
-                made = b"(?<![0-9A-Za-z_])(?:" + made + b")(?![0-9A-Za-z_])"
             flags = re.MULTILINE | (re.IGNORECASE if search.ignore_case else 0)
             return re.compile(made, flags)
         except PatternError as error:
@@ -196,17 +195,17 @@ class Finder:
         size, at, number, counted = len(data), 0, 1, 0
         while at < size:
             match = pattern.search(data, at)
-            while match is not None and self.search.word and match.start() == match.end():
-                match = pattern.search(data, match.end() + 1) if match.end() < size else None
             if match is None or (match.start() == size and data.endswith(b"\n")):
                 return
             start = data.rfind(b"\n", 0, match.start()) + 1
             end = data.find(b"\n", match.start())
             end = size if end < 0 else end
+            at = end + 1
+            if self.search.word and not self._in_line(pattern, data[start:end]):
+                continue
             number += data.count(b"\n", counted, start)
             counted = start
             yield Hit(number, start, end, self._spans(data, start, end))
-            at = end + 1
 
     def _spans(self, data: bytes, start: int, end: int) -> tuple[tuple[int, int], ...]:
         """The matches in one line, leftmost first, up to the first empty one, as git."""
@@ -217,14 +216,14 @@ class Finder:
         found: list[tuple[int, int]] = []
         at = 0
         while at < len(line):
-            matches = [one for one in (each.search(line, at) for each in patterns) if one]
+            matches = [one for one in (self._find(each, line, at) for each in patterns) if one]
             if not matches:
                 break
-            best = min(matches, key=lambda one: (one.start(), -one.end()))
-            at = best.end()
-            if best.start() == at:
+            best = min(matches, key=lambda one: (one[0], -one[1]))
+            at = best[1]
+            if best[0] == at:
                 break
-            found.append(best.span())
+            found.append(best)
         return tuple(found)
 
     def _by_line(self, data: bytes) -> Iterator[Hit]:
@@ -238,9 +237,27 @@ class Finder:
             start, number = end + 1, number + 1
 
     def _in_line(self, pattern: re.Pattern[bytes], line: bytes) -> bool:
-        if not self.search.word:
-            return pattern.search(line) is not None
-        return any(at.end() > at.start() for at in pattern.finditer(line))
+        return self._find(pattern, line, 0) is not None
+
+    def _find(self, pattern: re.Pattern[bytes], line: bytes, at: int) -> tuple[int, int] | None:
+        """The first match in a line from ``at`` on; with ``word`` the first that is a word.
+
+        As git (grep.c, match_one_pattern): a match that is none is not made shorter, the search
+        goes on behind the next character that is part of no word.
+        """
+        while True:
+            found = pattern.search(line, at)
+            if found is None or not self.search.word:
+                return None if found is None else found.span()
+            start, end = found.span()
+            begins = start == at or line[start - 1] not in _WORD
+            if start != end and begins and (end == len(line) or line[end] not in _WORD):
+                return start, end
+            at = start + 1
+            while at < len(line) and line[at - 1] in _WORD:
+                at += 1
+            if at >= len(line):
+                return None
 
     def _others(self, data: bytes, matching: Iterator[Hit]) -> Iterator[Hit]:
         start, number, size = 0, 1, len(data)

@@ -3,10 +3,12 @@
 
 Source: regex(7) and the behaviour of glibc, which git uses; compared with ``git grep`` by random
 patterns. Text is UTF-8: ``.`` and brackets match a whole character. A match never holds a newline,
-so that a whole file can be searched at once. What differs: of alternatives that match at one place
-POSIX takes the longest, Python the first, which shows in ``-o``, not in which lines match; names of
-collating elements are not known; every character beyond ASCII counts as a letter, ``[[:upper:]]``
-and ``[[:lower:]]`` know ASCII alone, and case beyond it is ignored in literals and brackets only.
+so that a whole file can be searched at once.
+
+What differs: of alternatives that match at one place POSIX takes the longest, Python the first,
+which shows in ``-o`` and ``-w`` alone; names of collating elements are not known; every character
+beyond ASCII counts as a letter, ``[[:upper:]]`` and ``[[:lower:]]`` know ASCII alone, and case
+beyond it is ignored in literals and brackets only.
 """
 
 from __future__ import annotations
