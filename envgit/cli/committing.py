@@ -11,7 +11,7 @@ from envgit.cli import editor, summary
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, json_flag, section, value, verb
 from envgit.errors import EnvgitError
-from envgit.porcelain.commit import EmptyMessage, NothingToCommit
+from envgit.porcelain.commit import EmptyAmend, EmptyMessage, NothingToCommit
 
 if TYPE_CHECKING:
     from envgit.porcelain.repository import Repository
@@ -105,7 +105,7 @@ def commit(
             verify=not no_verify,
             **options,
         )
-    except (NothingToCommit, EmptyMessage) as error:
+    except (NothingToCommit, EmptyAmend, EmptyMessage) as error:
         return _say_refused(app, error)
     except editor.EditorError as error:
         error.message += "\nPlease supply the message using either -m or -F option."
@@ -118,9 +118,9 @@ def commit(
     return 0
 
 
-def _say_refused(app: App, error: NothingToCommit | EmptyMessage) -> int:
+def _say_refused(app: App, error: NothingToCommit | EmptyAmend | EmptyMessage) -> int:
     """git prints the status where there was nothing; its last line says why."""
-    if isinstance(error, EmptyMessage):
+    if not isinstance(error, NothingToCommit):
         app.out.note(error.message)
     elif _say_what_would_be(app, ()) == 0:
         app.out.line(error.message.rpartition("\n")[2])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused, UsageError
-from envgit.layers.compare import Change, changes
+from envgit.layers.compare import Change, changes, differing
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
@@ -38,6 +38,10 @@ class NothingToCommit(Refused):
 
 class EmptyMessage(Refused):
     """A commit needs a message."""
+
+
+class EmptyAmend(Refused):
+    """An amended commit would change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,8 @@ def commit(
         may_be_empty = allow_empty or amend or config is not None or _is_merge(concludes)
         if not (selected or may_be_empty):
             raise NothingToCommit(_nothing_text(current))
+        if amended is not None and not allow_empty and config is None:
+            _check_amended(repository, current, amended, spec)
         wording.start(message, concludes, amended)
         text = _message(repository, wording, runs, selected, may_be_empty=allow_empty_message)
         kept = None if reset_author or author or date else amended or picked
@@ -171,6 +177,24 @@ def commit(
         result = _write(repository, current, request)
     wording.after(repository, amended, result.commit)
     return result
+
+
+def _check_amended(
+    repository: Repository, current: Current, amended: Commit, spec: Pathspec
+) -> None:
+    """Refuse, as git does, what would leave the amended commit without a change of its own."""
+    if len(amended.parents) > 1 or (not amended.parents and not current.changes):
+        return
+    before = repository.git.rootfs(amended.parents[0]) if amended.parents else None
+    after = current.tree
+    if spec:
+        after, _ = layering.with_paths(current.head_tree, current.tree, spec)
+    if next(differing(before, after), None) is None:
+        raise EmptyAmend(
+            "You asked to amend the most recent commit, but doing so would make\n"
+            "it empty. You can repeat your command with --allow-empty, or you can\n"
+            "remove the commit entirely with 'envgit reset HEAD^'."
+        )
 
 
 def draft(

@@ -98,3 +98,15 @@ def test_drafts_and_files(project: Path, tmp_path: Path) -> None:
     assert "] amended\n" in cli.run(["commit", "--amend"], cwd=project, env=edit).ok().stdout
     reused = cli.run(["commit", "--allow-empty", "-C", "HEAD~1"], cwd=project).ok()
     assert "] from a file\n" in reused.stdout
+
+
+def test_amending_a_commit_into_nothing_is_refused(project: Path) -> None:
+    cli.run(["commit", "-m", "first"], cwd=project).ok()
+    cli.run(["run", "rm", "/etc/new"], cwd=project).ok()
+    cli.run(["commit", "-m", "second"], cwd=project).ok()
+    cli.run(["restore", "--source", "HEAD~1", "etc/new"], cwd=project).ok()
+    refused = cli.run(["commit", "--amend", "-m", "x"], cwd=project).exited(1)
+    assert "doing so would make\nit empty" in refused.stderr
+    assert cli.run(["log", "-1", "--format=%s"], cwd=project).stdout == "second\n"
+    cli.run(["commit", "--amend", "--allow-empty", "-m", "x"], cwd=project).ok()
+    assert cli.run(["log", "-1", "--format=%s", "--stat"], cwd=project).stdout == "x\n"
