@@ -149,6 +149,8 @@ KNOWN: tuple[Setting, ...] = (
     Setting("run.network", "text", "host", "The network of ``run``: ``host`` or ``none``."),
     Setting("run.volume", "list", None, "``SRC:DST[:ro]`` for each ``run``, as ``-v``."),
     Setting("safe.directory", "list", None, "Repositories of other users that may be opened."),
+    Setting("stash.showPatch", "bool", "false", "Show lines in ``stash show``."),
+    Setting("stash.showStat", "bool", "true", "Show counts in ``stash show``."),
     Setting("status.branch", "bool", "false", "Show the branch in ``status --short``, too."),
     Setting("user.email", "text", None, "Your e-mail address, for commits."),
     Setting("user.name", "text", None, "Your name, for commits."),

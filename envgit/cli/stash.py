@@ -122,12 +122,8 @@ def show(app: App, as_json: bool, words: tuple[str, ...], **options: Any) -> int
 
 def _shown_parts(app: App) -> tuple[str, ...]:
     """stash.showStat and stash.showPatch of git-config(1)."""
-    parts = []
-    if app.settings.get("stash.showStat") is None or app.settings.get_bool("stash.showStat"):
-        parts.append("stat")
-    if app.settings.get("stash.showPatch") is not None and app.settings.get_bool("stash.showPatch"):
-        parts.append("patch")
-    return tuple(parts)
+    asked = (("stat", "stash.showStat"), ("patch", "stash.showPatch"))
+    return tuple(part for part, setting in asked if app.settings.get_bool(setting))
 
 
 @verb("stash apply", "stash apply [--index] [-q | --quiet] [<stash>]")
