@@ -158,7 +158,8 @@ class GitRepository:
         known = self._commits.get(oid)
         if known is not None:
             return known
-        commit_id = self.peel(oid)
+        # What a walk has met is a commit: a log of thousands need not ask for the kind of each.
+        commit_id = CommitId(oid) if oid in self._points else self.peel(oid)
         plain = parse_commit(commit_id, self.read(commit_id)[1])
         try:
             tree = self._tree(plain.tree)
