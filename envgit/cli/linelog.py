@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from envgit.cli.history import write_json
 from envgit.cli.lineview import LineView
+from envgit.cli.logjson import write_json
 from envgit.cli.logoptions import merges_from, style_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.errors import EnvgitError

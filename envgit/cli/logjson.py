@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commits of a log as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from envgit.cli.app import App
+from envgit.cli.diffview import view_of
+
+if TYPE_CHECKING:
+    from envgit.porcelain.history import LogEntry
+
+
+def write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, Any]) -> None:
+    """The commits with their changes where some form of those was asked for."""
+    from envgit.cli.difference import records_of
+    from envgit.porcelain.difference import between
+    from envgit.porcelain.history import runs
+    from envgit.porcelain.naming import names_of_commits
+
+    view = view_of(options, app.settings)
+    names = names_of_commits(app.repository)
+
+    def changes(entry: LogEntry) -> dict[str, object]:
+        if not view:
+            return {}
+        parent = entry.commit.parents[0] if entry.commit.parents else None
+        found = between(app.repository, parent, entry.id, paths=paths, choice=view.choice)
+        return {"changes": records_of(found, view)}
+
+    app.out.json(
+        [
+            {
+                "id": entry.id,
+                "tree": entry.tree,
+                "parents": entry.parents,
+                "author": entry.author,
+                "committer": entry.committer,
+                "subject": entry.subject,
+                "body": entry.body,
+                "refs": [
+                    ref
+                    for name in names.get(entry.id, ())
+                    for ref in (name.ref, name.points)
+                    if ref
+                ],
+                "reflog": entry.reflog,
+                "runs": runs(app.repository, entry),
+                **changes(entry),
+            }
+            for entry in entries
+        ]
+    )
