@@ -8,56 +8,25 @@ prints the seed and the steps.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from envgit.repo.refnames import PRIVATE
 from tests.support import labs, model
-from tests.support.labs import Answer, Lab
+from tests.support.labs import Lab
 from tests.support.linked import Linked
 from tests.support.model import NEW, Files, World
+from tests.support.walk import STASH, Plan, Walker, scribble
 
 pytestmark = [
     pytest.mark.crash,
     pytest.mark.root,
     pytest.mark.needs("overlay", "mountns", "trusted_xattr", "mknod"),
 ]
-
-FOLDERS = ("a", "b", "c")
-STASH = ("refs/stash", "refs/envgit/stash/")
-
-
-@dataclass
-class Step:
-    """An operation that the log has: whether it exchanged the worktree's files, what was there
-    before it, and (while it is undone) after. ``carried``: it took the change set along as it was,
-    so that what is written later is in it wherever it lies."""
-
-    command: str
-    moved: bool
-    carried: bool
-    before: World
-    after: World
-
-
-@dataclass
-class Plan:
-    """A command and what it should do. ``after`` None: it must refuse; ``may_refuse``: it may do
-    so as well. ``parents`` and ``content`` are those of a commit that it makes."""
-
-    args: list[str]
-    after: World | None
-    may_refuse: bool = False
-    message: str | None = None
-    parents: tuple[str, ...] = ()
-    content: Files | None = None
 
 
 @dataclass
@@ -78,7 +47,7 @@ def place(tmp_path: Path, hermetic: Path) -> Iterator[Path]:
 
 def test_random_steps(place: Path, effort: Callable[[int, int], int]) -> None:
     steps = 0
-    for seed in range(effort(5, 60)):
+    for seed in range(effort(4, 60)):
         top = place / str(seed)
         top.mkdir()
         walk = Walk(top, random.Random(seed), seed)
@@ -87,22 +56,11 @@ def test_random_steps(place: Path, effort: Callable[[int, int], int]) -> None:
     print(f"\n{steps} steps")
 
 
-class Walk:
+class Walk(Walker):
     """Does this and that in one repository."""
 
     def __init__(self, top: Path, dice: random.Random, seed: int) -> None:
-        self.dice = dice
-        self.seed = seed
-        self.number = 0
-        self.story: list[str] = []
-        self.done: list[Step] = []
-        self.undone: list[Step] = []
-        content = {name: {"1": f"{name} one\n", "2": f"{name} two\n"} for name in FOLDERS}
-        (top / "lab").mkdir()
-        self.lab = labs.make(top / "lab", content)
-        self.world = self.see()
-        self.commits: dict[str, Files] = {self.world.tip: self.world.files}
-        self.parents: dict[str, tuple[str, ...]] = {self.world.tip: ()}
+        super().__init__(top, dice, seed)
         self.other: Other | None = None
 
     def go(self, steps: int) -> int:
@@ -112,26 +70,6 @@ class Walk:
                 self.lab.fsck()
         self.lab.fsck()
         return len(self.story)
-
-    # -- what is there -----------------------------------------------------------------------------
-
-    def see(self) -> World:
-        """What there is, looked at past envgit; what a kill left half done is finished first."""
-        repository = self.lab.open()
-        with repository.locked("looking"):
-            pass
-        git = repository.git
-        head = git.head()
-        refs = {
-            name: oid for name, oid in git.refs("refs/").items() if not name.startswith(PRIVATE)
-        }
-        return World(head.symbolic or str(head.commit), refs, self.lab.inside(model.look))
-
-    def newest(self) -> str | None:
-        return self.lab.open().git.ref("refs/envgit/operations")
-
-    def told(self) -> str:
-        return f"seed {self.seed}:\n  " + "\n  ".join(self.story)
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -154,119 +92,26 @@ class Walk:
         )
         action()
 
-    def call(self, args: list[str]) -> tuple[Answer, bool]:
-        """Run the command, killed at some step every now and then; whether it was."""
-        point = self.dice.randrange(45) if self.dice.random() < 0.3 else None
-        answer = self.lab.call(args, _killer(point) if point is not None else None)
-        killed = answer.status == -signal.SIGKILL
-        self.story.append(" ".join(args))
-        if killed:
-            self.story[-1] += f" (killed at step {point})"
-        elif answer.status:
-            self.story[-1] += " (refused)"
-        return answer, killed
-
-    def perform(self, plan: Plan) -> bool:
-        """Do it and compare; whether it was done."""
-        before, logged = self.world, self.newest()
-        answer, killed = self.call(plan.args)
-        seen = self.see()
-        happened = seen != before or self.newest() != logged
-        if killed and not happened:
-            return False
-        if not killed and answer.status:
-            assert answer.status in (1, 128), f"{self.told()}\n{answer.said}"
-            assert plan.after is None or plan.may_refuse, f"{self.told()}\n{answer.said}"
-            self.same(seen, before)
-            return False
-        assert plan.after is not None, f"{self.told()}\nwas done, and should have been refused"
-        after = plan.after
-        if NEW in (after.head, *after.refs.values()):
-            after = self.new_commit(plan, after, seen)
-        self.same(seen, after)
-        self.world = after
-        self.logged(" ".join(plan.args), logged, before, after)
-        return True
-
-    def new_commit(self, plan: Plan, after: World, seen: World) -> World:
-        """Check the commit that was made, and learn its id."""
-        oid = seen.tip
-        git = self.lab.open().git
-        if oid == self.world.tip:  # nothing was made: what is there is compared with that
-            return after
-        commit = git.commit(oid)
-        assert commit.parents == plan.parents, self.told()
-        assert plan.message is None or commit.message == f"{plan.message}\n", self.told()
-        content = self.lab.at(oid, model.look)
-        self.same_files(content, plan.content or {})
-        self.commits[oid], self.parents[oid] = content, plan.parents
-        return after.resolved(oid)
-
-    def logged(self, command: str, before_tip: str | None, before: World, after: World) -> None:
-        if self.newest() == before_tip:
-            return
-        repository = self.lab.open()
-        old = next(iter(repository.git.operations())).before
-        carried = old is not None and old.changes == repository.worktree.state().changes
-        self.done.append(Step(command, old is not None, carried, before, after))
-        self.undone.clear()
-
-    def forget(self) -> None:
-        """Several operations happened: undo does not go back behind them."""
-        self.done.clear()
-        self.undone.clear()
-
-    def same(self, seen: World, wanted: World) -> None:
-        assert seen.head == wanted.head, self.told()
-        assert dict(seen.refs) == dict(wanted.refs), self.told()
-        self.same_files(seen.files, wanted.files)
-
-    def same_files(self, seen: Files, wanted: Files) -> None:
-        wrong = {path: (seen.get(path), wanted.get(path)) for path in model.changes(seen, wanted)}
-        assert not wrong, f"{self.told()}\n(is, should be): {wrong}"
-
-    # -- changes of files --------------------------------------------------------------------------
-
-    def write(self) -> None:
-        """Programs write, delete, rename, link, chmod."""
-        seed = self.dice.random()
-        self.story.append(f"write {seed}")
-        clock = 10_000 + 10 * self.number
-        self.lab.inside(lambda root: scribble(root, random.Random(seed), clock))
-        self.world = World(self.world.head, self.world.refs, self.lab.inside(model.look))
-
-    def copy_in(self) -> None:
-        source = self.lab.top / "copied"
-        source.write_text(f"copied {self.number}\n")
-        os.utime(source, (5000 + self.number,) * 2)
-        path = f"{self.dice.choice(FOLDERS)}/{self.dice.choice('12345')}"
-        there = self.world.files.get(path)
-        if there is not None and there[0] != "file":
-            return
-        before = self.world.files
-        _, _ = self.call(["cp", "-a", str(source), f":/{path}"])
-        seen = self.see()
-        # A program writes: killed, it may have written a part.
-        assert model.changes(before, seen.files) <= {path}, self.told()
-        assert (seen.head, seen.refs) == (self.world.head, self.world.refs), self.told()
-        self.world = seen
-
     # -- verbs -------------------------------------------------------------------------------------
 
     def verb(self) -> None:
-        world, number = self.world, self.number
-        back = self.back(self.dice.randint(0, 2))
-        branches = [name for name in world.refs if name.startswith("refs/heads/")]
-        tags = [name for name in world.refs if name.startswith("refs/tags/")]
+        """One of the verbs that need no preparation."""
+        branches = [name for name in self.world.refs if name.startswith("refs/heads/")]
         if not branches:  # HEAD is detached, and all are deleted
-            self.perform(Plan(["branch", "main"], world.with_refs({"refs/heads/main": world.tip})))
+            made = self.world.with_refs({"refs/heads/main": self.world.tip})
+            self.perform(Plan(["branch", "main"], made))
             return
+        back = self.back(self.dice.randint(0, 2))
         branch = self.dice.choice(branches)
-        short, other = branch.removeprefix("refs/heads/"), world.refs[branch]
         spec = self.dice.choice(("a", "b", "c", "a/1", "b/2", "c/3"))
+        plans = {**self.contents(back, spec), **self.places(back, branch)}
+        self.perform(plans[self.dice.choice(sorted(plans) + ["commit"] * 4)]())
+
+    def contents(self, back: str, spec: str) -> Mapping[str, Callable[[], Plan]]:
+        """What makes commits, or brings files back."""
+        world, number, at = self.world, self.number, self.commits
         tip, files = world.tip, world.files
-        at = self.commits
-        plans = {
+        return {
             "commit": lambda: self.committing(["commit", "-q", "-m", f"c{number}"], (tip,), files),
             "paths": lambda: self.committing(
                 ["commit", "-q", "-m", f"p{number}", "--", spec],
@@ -276,18 +121,6 @@ class Walk:
             "amend": lambda: self.committing(
                 ["commit", "-q", "--amend", "-m", f"x{number}"], self.parents[tip], files
             ),
-            "switch": lambda: self.switching(
-                ["switch", "-q", short], branch, at[world.refs[branch]]
-            ),
-            "force": lambda: Plan(
-                ["switch", "-q", "--discard-changes", short],
-                world.at(branch, at[other]),
-            ),
-            "create": lambda: Plan(
-                ["switch", "-q", "-c", f"b{number}"],
-                world.with_refs({f"refs/heads/b{number}": tip}).at(f"refs/heads/b{number}", files),
-            ),
-            "detach": lambda: self.switching(["switch", "-q", "--detach", back], back, at[back]),
             "restore": lambda: self.restoring(["restore", "-q", spec], at[tip], spec),
             "source": lambda: self.restoring(
                 ["restore", "-q", "--source", back, spec], at[back], spec
@@ -306,6 +139,27 @@ class Walk:
                 parents=(tip,),
                 content=at[back],
             ),
+        }
+
+    def places(self, back: str, branch: str) -> Mapping[str, Callable[[], Plan]]:
+        """What moves HEAD, branches and tags."""
+        world, number, at = self.world, self.number, self.commits
+        tip, files = world.tip, world.files
+        tags = [name for name in world.refs if name.startswith("refs/tags/")]
+        short, other = branch.removeprefix("refs/heads/"), world.refs[branch]
+        return {
+            "switch": lambda: self.switching(
+                ["switch", "-q", short], branch, at[world.refs[branch]]
+            ),
+            "force": lambda: Plan(
+                ["switch", "-q", "--discard-changes", short],
+                world.at(branch, at[other]),
+            ),
+            "create": lambda: Plan(
+                ["switch", "-q", "-c", f"b{number}"],
+                world.with_refs({f"refs/heads/b{number}": tip}).at(f"refs/heads/b{number}", files),
+            ),
+            "detach": lambda: self.switching(["switch", "-q", "--detach", back], back, at[back]),
             "branch": lambda: Plan(
                 ["branch", f"n{number}", back],
                 world.with_refs({f"refs/heads/n{number}": back}),
@@ -326,85 +180,6 @@ class Walk:
                 world.with_refs({tags[0]: None}) if tags else None,
             ),
         }
-        self.perform(plans[self.dice.choice(sorted(plans) + ["commit"] * 4)]())
-
-    def back(self, count: int) -> str:
-        """So many first parents before HEAD, or as far as it goes."""
-        oid = self.world.tip
-        for _ in range(count):
-            oid = self.parents[oid][0] if self.parents[oid] else oid
-        return oid
-
-    def committing(self, args: list[str], parents: tuple[str, ...], content: Files) -> Plan:
-        tip = self.world.tip
-        # Where nothing but a set of hard links changed, the model sees no difference.
-        nothing = not model.changes(self.commits[tip], content)
-        amends = "--amend" in args
-        message = args[args.index("-m") + 1]
-        after = self.world.moved(NEW)
-        return Plan(args, after, nothing or amends, message, parents, content)
-
-    def switching(self, args: list[str], head: str, target: Files) -> Plan:
-        base = self.commits[self.world.tip]
-        files = model.carried(base, self.world.files, target)
-        if files is None:
-            return Plan(args, None)
-        return Plan(args, self.world.at(head, files), may_refuse=self.linked())
-
-    def keeping(self, back: str) -> Plan:
-        base = self.commits[self.world.tip]
-        files = model.carried(base, self.world.files, self.commits[back])
-        args = ["reset", "-q", "--keep", back]
-        if files is None:
-            return Plan(args, None)
-        return Plan(args, self.world.moved(back, files), may_refuse=self.linked())
-
-    def linked(self) -> bool:
-        """Whether sets of hard links, which the model does not know, may be among the changes."""
-        return bool(model.changes(self.commits[self.world.tip], self.world.files))
-
-    def restoring(self, args: list[str], source: Files, spec: str) -> Plan:
-        files = model.replaced(self.world.files, source, [spec])
-        known = any(model.within(path, [spec]) for path in (*self.world.files, *source))
-        after = World(self.world.head, self.world.refs, files)
-        return Plan(args, after if known else None)
-
-    # -- undo, gc ----------------------------------------------------------------------------------
-
-    def undo(self) -> None:
-        if self.done:
-            self.turn("undo", self.done, self.undone)
-
-    def redo(self) -> None:
-        if self.undone:
-            self.turn("redo", self.undone, self.done)
-
-    def turn(self, verb: str, source: list[Step], target: list[Step]) -> None:
-        here, logged = self.world, self.newest()
-        step = source[-1]
-        wanted = step.before if verb == "undo" else step.after
-        expected = wanted if step.moved else World(wanted.head, wanted.refs, here.files)
-        answer, killed = self.call([verb, "-q"])
-        seen = self.see()
-        if killed and self.newest() == logged:
-            self.same(seen, here)
-            return
-        assert killed or answer.status == 0, f"{self.told()}\n{answer.said}"
-        self.story[-1] += f" of {step.command}"
-        was = step.after if verb == "undo" else step.before
-        if step.carried and model.changes(here.files, was.files):
-            expected = World(expected.head, expected.refs, seen.files)
-        self.same(seen, expected)
-        source.pop()
-        before, after = (expected, here) if verb == "undo" else (here, expected)
-        target.append(Step(step.command, step.moved, step.carried, before, after))
-        self.world = expected
-
-    def gc(self) -> None:
-        args = self.dice.choice((["gc", "-q"], ["gc", "-q", "--aggressive"], ["gc", "-n"]))
-        answer, killed = self.call(args)
-        assert killed or answer.status == 0, f"{self.told()}\n{answer.said}"
-        self.same(self.see(), self.world)
 
     # -- stash, merge, cherry-pick, revert ---------------------------------------------------------
 
@@ -602,57 +377,3 @@ def _has(verb: str) -> bool:
     from envgit.cli.table import verbs
 
     return verb in verbs()
-
-
-def _killer(number: int) -> Callable[[str], None]:
-    left = [number]
-
-    def hook(name: str) -> None:
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-
-    return hook
-
-
-def scribble(root: str, dice: random.Random, clock: int) -> None:
-    """Change a few things; whatever is written is a new file with a time of its own."""
-    for turn in range(dice.randint(1, 3)):
-        folder = Path(root, dice.choice(FOLDERS))
-        if dice.random() < 0.25:
-            folder = folder / "sub"
-            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-                folder.unlink()
-            folder.mkdir(exist_ok=True)
-        path = folder / dice.choice("12345")
-        how = dice.randrange(9)
-        _remove(path)
-        if how < 4:
-            path.write_text(f"{dice.random()}\n")
-        elif how == 4:
-            path.symlink_to(f"target{dice.random()}")
-        elif how == 5:
-            path.write_text("mode\n")
-            path.chmod(dice.choice((0o600, 0o755, 0o4711)))
-        elif how == 6:
-            for other in sorted(folder.iterdir()):
-                if other.is_file() and not other.is_symlink():
-                    other.rename(path)
-                    break
-        elif how == 7:
-            for other in sorted(folder.iterdir()):
-                if other.is_file() and not other.is_symlink():
-                    path.hardlink_to(other)
-                    break
-            continue
-        elif how == 8:
-            _remove(Path(root, folder.name if folder.parent == Path(root) else ".", "sub"))
-        if path.is_symlink() or path.exists():
-            os.utime(path, (clock + turn,) * 2, follow_symlinks=False)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        shutil.rmtree(path)
