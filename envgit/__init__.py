@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envgit.errors import EnvgitError as EnvgitError
-    from envgit.porcelain.repository import Repository as Repository
+    from envgit.porcelain.foundation.repository import Repository as Repository
     from envgit.porcelain.run import RunOptions as RunOptions
 
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ __all__ = ["EnvgitError", "Repository", "RunOptions", "__version__"]
 
 _PLACES = {
     "EnvgitError": "envgit.errors",
-    "Repository": "envgit.porcelain.repository",
+    "Repository": "envgit.porcelain.foundation.repository",
     "RunOptions": "envgit.porcelain.run",
 }
 

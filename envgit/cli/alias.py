@@ -77,7 +77,7 @@ def _run_shell(app: App, command: str, arguments: list[str]) -> int:
     import os
     import subprocess
 
-    from envgit.porcelain.repository import NotARepository
+    from envgit.porcelain.foundation.repository import NotARepository
 
     environ, folder = dict(app.environ), None
     try:

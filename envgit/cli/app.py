@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from envgit.cli.verb import Verb
-    from envgit.porcelain.repository import Repository
+    from envgit.porcelain.foundation.repository import Repository
     from envgit.settings import Settings
 
 
@@ -61,7 +61,7 @@ class App:
     @cached_property
     def repository(self) -> Repository:
         """The repository we are in. Raises NotARepository."""
-        from envgit.porcelain.repository import Repository
+        from envgit.porcelain.foundation.repository import Repository
 
         return Repository.open(
             ".",
@@ -74,7 +74,7 @@ class App:
     @cached_property
     def settings(self) -> Settings:
         """The settings in force: the repository's if we are in one, else the user's."""
-        from envgit.porcelain.repository import NotARepository
+        from envgit.porcelain.foundation.repository import NotARepository
 
         try:
             return self.repository.settings

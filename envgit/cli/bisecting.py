@@ -25,15 +25,16 @@ from envgit.cli.verb import (
     value,
     verb,
 )
-from envgit.porcelain import bisect, session
+from envgit.porcelain import bisect
 from envgit.porcelain.bisectrun import RunResult, Watch
 from envgit.porcelain.bisectrun import run as run_trials
+from envgit.porcelain.foundation import session
 
 if TYPE_CHECKING:
     from envgit.layers.ids import CommitId
     from envgit.porcelain.bisect import Went
-    from envgit.porcelain.session import Step
-    from envgit.porcelain.trials import Trial
+    from envgit.porcelain.foundation.session import Step
+    from envgit.porcelain.foundation.trials import Trial
 
 _LISTED = 40
 """Files of the culprit that are listed with their changes; what it changed besides is counted."""

@@ -41,7 +41,7 @@ def one_line(app: App, commit: CommitId | None) -> str:
 @contextmanager
 def listing_overwritten(app: App) -> Iterator[None]:
     """List the paths that a refused move would overwrite, and what can be done, as git does."""
-    from envgit.porcelain.carry import WouldOverwrite
+    from envgit.porcelain.foundation.carry import WouldOverwrite
 
     try:
         yield
@@ -57,7 +57,7 @@ def listing_overwritten(app: App) -> Iterator[None]:
 @contextmanager
 def listing_merge_blockers(app: App) -> Iterator[None]:
     """The same where a merge, pick or stash entry would overwrite them."""
-    from envgit.porcelain.carry import WouldOverwrite
+    from envgit.porcelain.foundation.carry import WouldOverwrite
 
     try:
         yield

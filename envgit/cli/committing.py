@@ -14,7 +14,7 @@ from envgit.errors import EnvgitError
 from envgit.porcelain.commit import EmptyAmend, EmptyMessage, NothingToCommit
 
 if TYPE_CHECKING:
-    from envgit.porcelain.repository import Repository
+    from envgit.porcelain.foundation.repository import Repository
 
 
 @verb(

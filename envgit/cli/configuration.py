@@ -136,7 +136,7 @@ def _place(app: App, options: dict[str, Any]) -> _Place:
 
 
 def _folder(app: App) -> str | None:
-    from envgit.porcelain.repository import NotARepository
+    from envgit.porcelain.foundation.repository import NotARepository
 
     try:
         return app.repository.common

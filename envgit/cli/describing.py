@@ -139,7 +139,8 @@ def shortlog(
     Without a revision that is HEAD's history; unlike "git shortlog" it reads no log from standard
     input.
     """
-    from envgit.porcelain import history, ranges
+    from envgit.porcelain import history
+    from envgit.porcelain.foundation import ranges
     from envgit.porcelain.shortlog import shortlog as group
 
     columns = _columns(options["wrapped"])

@@ -71,7 +71,8 @@ def _difference(
     *,
     merge_base: bool,
 ) -> Difference:
-    from envgit.porcelain import difference, ranges
+    from envgit.porcelain import difference
+    from envgit.porcelain.foundation import ranges
 
     repository = app.repository
     revisions, picked = ranges.split_arguments(repository, arguments, paths)

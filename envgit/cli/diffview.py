@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from envgit.cli import patch
     from envgit.cli.app import App
     from envgit.layers.renames import FileChange
-    from envgit.porcelain.comparing import Choice, Pickaxe, TextOptions
     from envgit.porcelain.difference import Difference
+    from envgit.porcelain.foundation.comparing import Choice, Pickaxe, TextOptions
     from envgit.settings import Settings
 
 LISTS = ("raw", "name_status", "name_only")
@@ -201,7 +201,7 @@ def view_of(
 
     ``default`` are the parts shown when none is asked for.
     """
-    from envgit.porcelain.comparing import Choice, TextOptions
+    from envgit.porcelain.foundation.comparing import Choice, TextOptions
 
     taken = {name: options.pop(name) for name in _NAMES}
     context = taken["context"]
@@ -272,7 +272,7 @@ def asks_for_colour(options: dict[str, Any]) -> str | None:
 
 def _pickaxe(taken: dict[str, Any], *, ignore_case: bool) -> Pickaxe | None:
     """``-S`` and ``-G``; the same words in git for what does not go together."""
-    from envgit.porcelain.comparing import Pickaxe
+    from envgit.porcelain.foundation.comparing import Pickaxe
 
     text, lines = taken["pick_string"], taken["pick_lines"]
     if text is not None and lines is not None:

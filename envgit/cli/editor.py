@@ -7,7 +7,7 @@ import os
 
 from envgit.cli.app import App
 from envgit.errors import EnvgitError
-from envgit.porcelain.messages import clean
+from envgit.porcelain.foundation.messages import clean
 
 __all__ = ["EditorError", "clean", "command", "default_path", "edit", "read_message"]
 

@@ -34,7 +34,8 @@ def log(
     Paths are the environment's own, with or without a leading slash, and may be git's
     path specifications.
     """
-    from envgit.porcelain import history, ranges
+    from envgit.porcelain import history
+    from envgit.porcelain.foundation import ranges
 
     app.page()
     given, after = with_stdin(app, arguments, paths, options)
@@ -184,7 +185,7 @@ def show(
     marks, REV:PATH as the bytes of the file or the names in the directory; :PATH is the
     worktree's.
     """
-    from envgit.porcelain import ranges
+    from envgit.porcelain.foundation import ranges
 
     app.page()
     given, after = with_stdin(app, arguments, paths, options)
@@ -220,7 +221,8 @@ class _Shower:
         self._query = query
 
     def show(self, names: Sequence[str]) -> None:
-        from envgit.porcelain import history, objects, ranges
+        from envgit.porcelain import history, objects
+        from envgit.porcelain.foundation import ranges
 
         if any(name.startswith(("--", "^")) or ranges.split_range(name) for name in names):
             for entry in history.log(self._app.repository, names, query=self._query):

@@ -9,8 +9,8 @@ from envgit.cli.app import App
 from envgit.cli.verb import Group, argument, flag, json_flag, value, verb
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.porcelain import hookfiles
-from envgit.porcelain.hooks import run_hook
-from envgit.porcelain.repository import NotARepository, Repository
+from envgit.porcelain.foundation.hooks import run_hook
+from envgit.porcelain.foundation.repository import NotARepository, Repository
 
 
 class NoSuchHook(Refused):

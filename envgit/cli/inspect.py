@@ -194,7 +194,7 @@ def merge_base(
 
 
 def _commit(app: App, name: str) -> Any:
-    from envgit.porcelain.naming import NotACommit
+    from envgit.porcelain.foundation.naming import NotACommit
 
     try:
         return app.repository.resolve(name)

@@ -13,7 +13,8 @@ from envgit.cli.logjson import write_json
 from envgit.cli.logoptions import merges_from, style_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.errors import EnvgitError
-from envgit.porcelain import history, ranges
+from envgit.porcelain import history
+from envgit.porcelain.foundation import ranges
 from envgit.porcelain.linelog import LineLog
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ def write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, 
     """The commits with their changes where some form of those was asked for."""
     from envgit.cli.difference import records_of
     from envgit.porcelain.difference import between
+    from envgit.porcelain.foundation.naming import names_of_commits
     from envgit.porcelain.history import runs
-    from envgit.porcelain.naming import names_of_commits
 
     view = view_of(options, app.settings)
     names = names_of_commits(app.repository)

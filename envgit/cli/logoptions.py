@@ -247,7 +247,7 @@ class _Names:
         self._read = False
 
     def __call__(self, commit: str) -> Sequence[Decoration]:
-        from envgit.porcelain.naming import names_of_commits, shorten
+        from envgit.porcelain.foundation.naming import names_of_commits, shorten
 
         if not self._read:
             self._known = dict(names_of_commits(self._app.repository).items())

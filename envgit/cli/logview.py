@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from envgit.cli.app import App
     from envgit.cli.diffview import DiffView
     from envgit.cli.graph import Graph
-    from envgit.porcelain.comparing import Choice
     from envgit.porcelain.difference import Difference
+    from envgit.porcelain.foundation.comparing import Choice
     from envgit.porcelain.history import LogEntry
 
 

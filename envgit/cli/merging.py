@@ -333,8 +333,8 @@ def _say(app: App, result: MergeResult, *, quiet: bool, stat: bool, squash: bool
 
 def _write_stat(app: App, result: MergeResult, commit: Any) -> None:
     from envgit.cli.diffview import DiffView
-    from envgit.porcelain.comparing import Choice, TextOptions
     from envgit.porcelain.difference import between
+    from envgit.porcelain.foundation.comparing import Choice, TextOptions
 
     if result.old is None:
         return

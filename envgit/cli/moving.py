@@ -12,7 +12,7 @@ from envgit.cli.app import App
 from envgit.cli.sides import take_side
 from envgit.cli.verb import argument, flag, value, verb
 from envgit.errors import EnvgitError
-from envgit.porcelain.hooks import HookFailed
+from envgit.porcelain.foundation.hooks import HookFailed
 
 if TYPE_CHECKING:
     from envgit.layers.compare import Change

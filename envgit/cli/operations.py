@@ -131,7 +131,7 @@ op = Group(
 
 def _worktrees(app: App) -> dict[str, str]:
     """The store's worktrees of the repository -> what they are called here."""
-    from envgit.porcelain.linking import worktrees
+    from envgit.porcelain.foundation.linking import worktrees
 
     return {each.id: each.name or "main worktree" for each in worktrees(app.repository) if each.id}
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envgit.porcelain.commit import CommitResult
+    from envgit.porcelain.foundation.sequencer import Calls, Options, Picked, Stopped
     from envgit.porcelain.pick import PickResult
-    from envgit.porcelain.sequencer import Calls, Options, Picked, Stopped
 
 _FAVOURS = ("ours", "theirs")
 
@@ -88,7 +88,7 @@ def revert(app: App, **given: Any) -> int:
 
 def _main(app: App, verb: str, given: dict[str, Any]) -> int:
     from envgit.porcelain.commit import EmptyMessage
-    from envgit.porcelain.sequencer import NothingToSay
+    from envgit.porcelain.foundation.sequencer import NothingToSay
 
     as_json, action, names = given.pop("as_json"), given.pop("action"), given.pop("names")
     try:
@@ -137,7 +137,7 @@ def _act(
 
 
 def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) -> Options:
-    from envgit.porcelain.sequencer import Options
+    from envgit.porcelain.foundation.sequencer import Options
 
     if action is not None:
         for name, flagged in given.items():
@@ -173,7 +173,7 @@ def _asks(app: App, verb: str, edit: bool | None) -> bool:
 
 
 def _calls(app: App, *, asks: bool, quiet: bool) -> Calls:
-    from envgit.porcelain.sequencer import Calls
+    from envgit.porcelain.foundation.sequencer import Calls
 
     def done(picked: Picked) -> None:
         if quiet:
@@ -236,9 +236,9 @@ def _go_on(app: App, verb: str, edit: bool | None, talk: Calls, *, quiet: bool) 
 @contextmanager
 def _failing(app: App, verb: str) -> Iterator[None]:
     """What git adds to an error that ends a sequence: a line of its own, and status 128."""
-    from envgit.porcelain.carry import WouldOverwrite
     from envgit.porcelain.commit import EmptyMessage, NothingToCommit
-    from envgit.porcelain.sequencer import NothingToSay
+    from envgit.porcelain.foundation.carry import WouldOverwrite
+    from envgit.porcelain.foundation.sequencer import NothingToSay
 
     try:
         with changed.listing_merge_blockers(app):

@@ -52,7 +52,8 @@ def rev_list(
     The same commits as "envgit log" shows, one id a line; with --format or --pretty they are
     written as in the log.
     """
-    from envgit.porcelain import history, ranges
+    from envgit.porcelain import history
+    from envgit.porcelain.foundation import ranges
 
     given, after = with_stdin(app, arguments, paths, options)
     revisions, picked = ranges.split_arguments(app.repository, given, after)

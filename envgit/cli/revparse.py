@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from envgit.cli.app import App
 from envgit.cli.verb import Group
 from envgit.errors import EnvgitError
-from envgit.porcelain.ranges import NoSuchPath, UnknownRevision
+from envgit.porcelain.foundation.ranges import NoSuchPath, UnknownRevision
 
 HELP = """Turn names of revisions into ids.
 
@@ -138,7 +138,7 @@ class _Parser:
 
     def _rest(self, word: str, words: Sequence[str]) -> None:
         """What is no revision is a path, and so is all that follows."""
-        from envgit.porcelain import ranges
+        from envgit.porcelain.foundation import ranges
 
         for index, name in enumerate([word, *words]):
             if name.startswith("-") and index:
@@ -187,7 +187,7 @@ class _Parser:
         return True
 
     def _group(self, word: str) -> bool:
-        from envgit.porcelain.ranges import grouped
+        from envgit.porcelain.foundation.ranges import grouped
 
         option, _, value = word.partition("=")
         if option == "--exclude":
@@ -199,7 +199,7 @@ class _Parser:
             self._flag(f"{TIMES[option]}={moment(value)}")
             return True
         if option == "--disambiguate":
-            from envgit.porcelain.naming import objects_like
+            from envgit.porcelain.foundation.naming import objects_like
 
             self.lines += objects_like(self.app.repository, value)
             return True
@@ -279,7 +279,7 @@ class _Parser:
 
     def _argument(self, word: str) -> bool:
         """Show a revision or a range; False when the word is none."""
-        from envgit.porcelain import ranges
+        from envgit.porcelain.foundation import ranges
 
         sides = ranges.split_range(word)
         if sides is not None:
@@ -307,7 +307,7 @@ class _Parser:
         return False
 
     def _object(self, word: str) -> str:
-        from envgit.porcelain.naming import object_of
+        from envgit.porcelain.foundation.naming import object_of
 
         return object_of(self.app.repository, word)
 
@@ -340,7 +340,7 @@ class _Parser:
             self._write(oid, name, excluded=excluded)
 
     def _write(self, oid: str, name: str, *, excluded: bool) -> None:
-        from envgit.porcelain.naming import full_ref, is_ambiguous, shorten
+        from envgit.porcelain.foundation.naming import full_ref, is_ambiguous, shorten
 
         if not self.revisions:
             return

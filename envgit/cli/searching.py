@@ -80,7 +80,7 @@ def grep(
     and symlinks are not followed. Exits with 1 when nothing matches.
     """
     from envgit.porcelain import grep as searching
-    from envgit.porcelain.ranges import split_arguments
+    from envgit.porcelain.foundation.ranges import split_arguments
 
     words = list(arguments)
     app.out.colour_for("grep", when=options["color"])

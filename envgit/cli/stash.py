@@ -148,7 +148,7 @@ def pop(app: App, staged: bool, quiet: bool, words: tuple[str, ...]) -> int:
 
     When there are conflicts, it stays on the list.
     """
-    from envgit.porcelain.carry import WouldOverwrite
+    from envgit.porcelain.foundation.carry import WouldOverwrite
     from envgit.porcelain.stash import apply as take_out
 
     try:

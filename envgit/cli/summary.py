@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.layers.scan import Skipped
     from envgit.porcelain.commit import CommitResult
-    from envgit.porcelain.repository import Repository
+    from envgit.porcelain.foundation.repository import Repository
 
 # Up to so many paths, and so many bytes before and after, git's counts of lines cost nothing.
 _FEW = 100

@@ -41,8 +41,8 @@ def template(app: App, draft: str, *, verbose: bool) -> str:
 
 def _write_difference(app: App) -> None:
     from envgit.cli.diffview import DiffView
-    from envgit.porcelain.comparing import Choice, TextOptions
     from envgit.porcelain.difference import with_worktree
+    from envgit.porcelain.foundation.comparing import Choice, TextOptions
 
     head = app.repository.git.head().commit
     view = DiffView(frozenset({"patch"}), TextOptions(), Choice())

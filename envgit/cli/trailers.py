@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from envgit.porcelain.trailers import LINE, block, unfolded
+from envgit.porcelain.foundation.trailers import LINE, block, unfolded
 
 _TRUE = ("true", "yes", "on", "1", "")
 

@@ -14,7 +14,7 @@ from envgit.cli.verb import Group, argument, count, flag, json_flag, value, verb
 from envgit.config_syntax import parse_age
 from envgit.errors import EnvgitError
 from envgit.porcelain import worktrees
-from envgit.porcelain.hooks import HookFailed
+from envgit.porcelain.foundation.hooks import HookFailed
 
 if TYPE_CHECKING:
     from envgit.porcelain.worktrees import WorktreeInfo

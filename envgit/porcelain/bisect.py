@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
-from envgit.porcelain import hooks, pending, session
-from envgit.porcelain.carry import WouldOverwrite, arrive, at
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.ranges import split_range, tips_of
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.session import DEFAULT_TERMS, SKIP, Session, Step
+from envgit.porcelain.foundation import hooks, pending, session
+from envgit.porcelain.foundation.carry import WouldOverwrite, arrive, at
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.ranges import split_range, tips_of
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.session import DEFAULT_TERMS, SKIP, Session, Step
 from envgit.repo.operations import WorktreePoint
 from envgit.repo.refnames import HEADS, SYMBOLIC, is_ref_name
 from envgit.repo.refs import HeadUpdate
 
 if TYPE_CHECKING:
-    from envgit.porcelain.carry import Arrival
+    from envgit.porcelain.foundation.carry import Arrival
     from envgit.repo.refs import Head
 
 OTHER_TERMS = ("new", "old")

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.ids import CommitId
-from envgit.porcelain import session
 from envgit.porcelain.bisect import not_enough, quoted, record, require
-from envgit.porcelain.carry import WouldOverwrite
-from envgit.porcelain.occupants import WorktreeBusy
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.session import SKIP, Session, Step
-from envgit.porcelain.trials import RunOptions, Trial, Trials
+from envgit.porcelain.foundation import session
+from envgit.porcelain.foundation.carry import WouldOverwrite
+from envgit.porcelain.foundation.occupants import WorktreeBusy
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.session import SKIP, Session, Step
+from envgit.porcelain.foundation.trials import RunOptions, Trial, Trials
 from envgit.repo import bisection
 
 _SKIPS = 125

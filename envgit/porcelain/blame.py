@@ -19,11 +19,11 @@ from envgit.errors import EnvgitError
 from envgit.layers.entry import Directory, Entry, find_directory, join
 from envgit.layers.ids import CommitId
 from envgit.layers.lines import passed_on, split, union
-from envgit.porcelain.linehistory import FileVersions, chunks
-from envgit.porcelain.lineranges import parse_range
-from envgit.porcelain.paths import plain_path
-from envgit.porcelain.ranges import tips_of
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.linehistory import FileVersions, chunks
+from envgit.porcelain.foundation.lineranges import parse_range
+from envgit.porcelain.foundation.paths import plain_path
+from envgit.porcelain.foundation.ranges import tips_of
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import Commit
 from envgit.repo.escape import unescape
 
@@ -159,7 +159,7 @@ class _Paths:
 
     def _uncommitted(self) -> dict[bytes, LastChange]:
         """What differs from HEAD at or below the path; a path that is gone is none of it."""
-        from envgit.porcelain.snapshot import uncommitted_runs
+        from envgit.porcelain.foundation.snapshot import uncommitted_runs
 
         current = self._versions.current
         directory = find_directory(current.tree, self._path)

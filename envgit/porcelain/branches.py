@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
-from envgit.porcelain import linking
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import linking
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import subject_of
 from envgit.repo.refnames import HEADS, SYMBOLIC, TAGS, check_branch, check_tag
 from envgit.repo.refs import HeadUpdate, RefUpdate

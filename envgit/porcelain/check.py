@@ -9,9 +9,9 @@ from itertools import pairwise
 
 from envgit.errors import Refused
 from envgit.layers.ids import CommitId
-from envgit.porcelain import snapshot
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.trials import Trial, Trials
+from envgit.porcelain.foundation import snapshot
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.trials import Trial, Trials
 
 # What a shell answers when it cannot run a command at all (POSIX sh, 2.8.2): a typing mistake
 # fails everywhere and must not lead to the root commit.

@@ -13,19 +13,27 @@ from envgit.layers.compare import Change, changes, differing
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import hooks, layering, messages, pending, position, snapshot, transactions
-from envgit.porcelain.paths import require_match
-from envgit.porcelain.publish import Publication, moving_head, publish
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.transactions import Step
+from envgit.porcelain.foundation import (
+    hooks,
+    layering,
+    messages,
+    pending,
+    position,
+    snapshot,
+    transactions,
+)
+from envgit.porcelain.foundation.paths import require_match
+from envgit.porcelain.foundation.publish import Publication, moving_head, publish
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.transactions import Step
 from envgit.repo.commits import subject_of
 from envgit.repo.metadata import Metadata, RunRecord
 
 if TYPE_CHECKING:
     from envgit.layers.scan import Skipped
-    from envgit.porcelain.layering import Layered
-    from envgit.porcelain.pending import Pending
-    from envgit.porcelain.snapshot import Current
+    from envgit.porcelain.foundation.layering import Layered
+    from envgit.porcelain.foundation.pending import Pending
+    from envgit.porcelain.foundation.snapshot import Current
     from envgit.repo.commits import Commit
     from envgit.repo.objects import ObjectWriter
     from envgit.repo.signature import Signature
@@ -143,23 +151,21 @@ def commit(
     A merge or pick that stopped is concluded: its message, its parents, its author.
 
     Without ``verify`` pre-commit and commit-msg are not called, without ``call_hooks`` no hook is;
-    ``template`` and ``source`` are as for :func:`envgit.porcelain.messages.compose`.
+    ``template`` and ``source`` are as for :func:`envgit.porcelain.foundation.messages.compose`.
     Raises NothingToCommit, EmptyMessage, IncompleteChanges, Unresolved, HookRefused.
     """
     wording = _Wording(auto, edit, template, tuple(source), verify, call_hooks)
     wording.before(repository)
     with repository.locked("commit"):
         current = snapshot.stable(repository, allow_unflushed=allow_unflushed)
-        amended = _amended(repository, current) if amend else None
         concludes = _concluded(repository, current, partial=bool(paths), amend=amend)
         picked = _picked(repository, concludes)
-        runs = snapshot.uncommitted_runs(repository, current)
+        runs = (*_runs_of(repository, picked), *snapshot.uncommitted_runs(repository, current))
         spec, selected = _selected(current, paths)
-        may_be_empty = allow_empty or amend or config is not None or _is_merge(concludes)
-        if not (selected or may_be_empty):
+        to_nothing = allow_empty or config is not None
+        amended = _amended(repository, current, spec, to_nothing=to_nothing) if amend else None
+        if not (selected or amend or to_nothing or _is_merge(concludes)):
             raise NothingToCommit(_nothing_text(current))
-        if amended is not None and not allow_empty and config is None:
-            _check_amended(repository, current, amended, spec)
         wording.start(message, concludes, amended)
         text = _message(repository, wording, runs, selected, may_be_empty=allow_empty_message)
         kept = None if reset_author or author or date else amended or picked
@@ -167,7 +173,7 @@ def commit(
             amend=amend,
             spec=spec,
             selected=selected,
-            runs=(*repository.git.metadata(picked.id).runs, *runs) if picked else runs,
+            runs=runs,
             message=text,
             author=kept.author if kept else _author(repository, author, date),
             committer=repository.signature(),
@@ -177,24 +183,6 @@ def commit(
         result = _write(repository, current, request)
     wording.after(repository, amended, result.commit)
     return result
-
-
-def _check_amended(
-    repository: Repository, current: Current, amended: Commit, spec: Pathspec
-) -> None:
-    """Refuse, as git does, what would leave the amended commit without a change of its own."""
-    if len(amended.parents) > 1 or (not amended.parents and not current.changes):
-        return
-    before = repository.git.rootfs(amended.parents[0]) if amended.parents else None
-    after = current.tree
-    if spec:
-        after, _ = layering.with_paths(current.head_tree, current.tree, spec)
-    if next(differing(before, after), None) is None:
-        raise EmptyAmend(
-            "You asked to amend the most recent commit, but doing so would make\n"
-            "it empty. You can repeat your command with --allow-empty, or you can\n"
-            "remove the commit entirely with 'envgit reset HEAD^'."
-        )
 
 
 def draft(
@@ -259,10 +247,31 @@ def _what_is_left(concludes: Pending | None, commit: CommitId) -> Pending | None
     return replace(concludes, ours=commit, theirs=(), message="", conflicts=(), marked=())
 
 
-def _amended(repository: Repository, current: Current) -> Commit:
+def _amended(
+    repository: Repository, current: Current, spec: Pathspec, *, to_nothing: bool
+) -> Commit:
+    """The commit to amend. Raises EmptyAmend, as git does, where nothing of its own would be left,
+    unless it may be amended ``to_nothing``."""
     if current.head.commit is None:
         raise UsageError("You have nothing yet to amend.")
-    return repository.git.commit(current.head.commit)
+    amended = repository.git.commit(current.head.commit)
+    if to_nothing or len(amended.parents) > 1 or not (amended.parents or current.changes):
+        return amended
+    before = repository.git.rootfs(amended.parents[0]) if amended.parents else None
+    after = current.tree
+    if spec:
+        after, _ = layering.with_paths(current.head_tree, current.tree, spec)
+    if next(differing(before, after), None) is None:
+        raise EmptyAmend(
+            "You asked to amend the most recent commit, but doing so would make\n"
+            "it empty. You can repeat your command with --allow-empty, or you can\n"
+            "remove the commit entirely with 'envgit reset HEAD^'."
+        )
+    return amended
+
+
+def _runs_of(repository: Repository, picked: Commit | None) -> tuple[RunRecord, ...]:
+    return repository.git.metadata(picked.id).runs if picked is not None else ()
 
 
 def _selected(current: Current, paths: Sequence[str | bytes]) -> tuple[Pathspec, list[Change]]:

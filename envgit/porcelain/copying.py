@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from envgit.errors import Refused, UsageError
 from envgit.layers.copying import Copier
 from envgit.layers.entry import is_overlay_xattr
-from envgit.porcelain import chain
-from envgit.porcelain.occupants import note_unflushed, root_of
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import chain
+from envgit.porcelain.foundation.occupants import note_unflushed, root_of
+from envgit.porcelain.foundation.repository import Repository
 from envgit.sandbox.roots import OverlayRoot, Root
 from envgit.sandbox.view import Inside, call_inside
 

@@ -16,9 +16,9 @@ from itertools import count
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
-from envgit.porcelain import snapshot
-from envgit.porcelain.naming import refs_of
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import snapshot
+from envgit.porcelain.foundation.naming import refs_of
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import ObjectMissing, Tag
 from envgit.repo.refnames import HEADS, REMOTES, TAGS
 from envgit.repo.traversal import Point

@@ -19,9 +19,9 @@ from envgit.layers.interest import picks, wanted_by
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.view import Overlay, ViewError
-from envgit.porcelain import chain, snapshot
-from envgit.porcelain.comparing import Choice, Pickaxe, TextOptions
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import chain, snapshot
+from envgit.porcelain.foundation.comparing import Choice, Pickaxe, TextOptions
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
 from envgit.repo.diff import TextPatch as TextPatch
@@ -80,7 +80,7 @@ class Difference:
 
     def _chosen(self, changes: Sequence[FileChange], pickaxe: Pickaxe) -> Sequence[FileChange]:
         """The changes that the pickaxe picks. Contents that did not change are not read."""
-        from envgit.porcelain.pickaxe import matcher
+        from envgit.porcelain.foundation.pickaxe import matcher
 
         matches = matcher(pickaxe)
         chosen: list[FileChange] = []

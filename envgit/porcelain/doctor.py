@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from envgit.porcelain.repository import open_store
+from envgit.porcelain.foundation.repository import open_store
 from envgit.sandbox.probes import Probe, examine
 from envgit.settings import Settings
 

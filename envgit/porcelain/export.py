@@ -13,8 +13,8 @@ from envgit.errors import EnvgitError, UsageError
 from envgit.layers.compression import compressed
 from envgit.layers.ids import CommitId
 from envgit.layers.tar import write
-from envgit.porcelain.contents import contents
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.contents import contents
+from envgit.porcelain.foundation.repository import Repository
 
 Progress = Callable[[int, int], None]
 """The entries and the bytes written so far."""

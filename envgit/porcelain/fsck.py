@@ -19,10 +19,10 @@ from envgit.fs import durable
 from envgit.layers.directory import verify
 from envgit.layers.ids import ChangesId, CommitId, LayerId
 from envgit.layers.links import survivors
-from envgit.porcelain import position
-from envgit.porcelain.needed import Need
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.workers import Job, Tick, processors, work
+from envgit.porcelain.foundation import position
+from envgit.porcelain.foundation.needed import Need
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.workers import Job, Tick, processors, work
 from envgit.repo import reachable
 from envgit.repo import verify as objects
 from envgit.repo.operations import REF as OPERATIONS

@@ -19,10 +19,10 @@ from envgit.layers.entry import join
 from envgit.layers.filewalk import Listing, Walk, is_gone, read_and_close, read_at
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import chain
-from envgit.porcelain.patterns import PatternError, translate
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.workers import processors, work
+from envgit.porcelain.foundation import chain
+from envgit.porcelain.foundation.patterns import PatternError, translate
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.workers import processors, work
 
 LARGEST = 1 << 30
 """Bytes of a file that are searched at most."""

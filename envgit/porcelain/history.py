@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, TreeId
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.revisions import UnknownRevision, dwim
 from envgit.repo.traversal import Point, Rules, Step, Traversal
 
@@ -274,7 +274,7 @@ class _Log:
     def __init__(
         self, repository: Repository, revisions: Sequence[str], spec: Pathspec | None, query: Query
     ) -> None:
-        from envgit.porcelain.ranges import tips_of
+        from envgit.porcelain.foundation.ranges import tips_of
 
         self._repository = repository
         self._query = query

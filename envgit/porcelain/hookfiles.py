@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.fs import durable
-from envgit.porcelain import hooks
-from envgit.porcelain.contents import open_file
 from envgit.porcelain.copying import copy
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import hooks
+from envgit.porcelain.foundation.contents import open_file
+from envgit.porcelain.foundation.repository import Repository
 
 KNOWN: dict[str, str] = {
     "pre-commit": "before a commit is made",
@@ -224,7 +224,7 @@ def _mode(target: str) -> int:
 
 
 def _is_there(repository: Repository, folder: str) -> bool:
-    from envgit.porcelain.contents import contents
+    from envgit.porcelain.foundation.contents import contents
 
     return contents(repository, None).find(os.fsencode(folder.strip("/"))) is not None
 

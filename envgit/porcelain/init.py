@@ -16,10 +16,10 @@ from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
 from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source, parse_source
 from envgit.layers.ids import ChangesId
-from envgit.porcelain import places
 from envgit.porcelain.commit import CommitResult, commit
-from envgit.porcelain.relocate import uses
-from envgit.porcelain.repository import DIRECTORY, Repository, open_store
+from envgit.porcelain.foundation import places
+from envgit.porcelain.foundation.relocate import uses
+from envgit.porcelain.foundation.repository import DIRECTORY, Repository, open_store
 from envgit.sandbox.plan import DEFAULT_PATH
 from envgit.settings import Settings
 from envgit.store.worktree import State, Worktree

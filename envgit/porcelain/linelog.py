@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
 from envgit.layers.lines import Chunk, Span, split, trace, union
-from envgit.porcelain.linehistory import FileVersions, chunks
-from envgit.porcelain.lineranges import parse_log_range, parse_range
-from envgit.porcelain.paths import plain_path
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.linehistory import FileVersions, chunks
+from envgit.porcelain.foundation.lineranges import parse_log_range, parse_range
+from envgit.porcelain.foundation.paths import plain_path
+from envgit.porcelain.foundation.repository import Repository
 
 Spans = dict[bytes, tuple[Span, ...]]
 

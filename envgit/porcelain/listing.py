@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
 from envgit.layers.entry import Entry, Kind, find_directory, join
-from envgit.porcelain.naming import identity_of
-from envgit.porcelain.paths import plain_path
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.naming import identity_of
+from envgit.porcelain.foundation.paths import plain_path
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.revisions import split_path
 from envgit.repo.trees import TreeDirectory
 

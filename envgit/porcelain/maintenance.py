@@ -21,10 +21,10 @@ from envgit.config_syntax import parse_age
 from envgit.errors import EnvgitError
 from envgit.fs import durable
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
-from envgit.porcelain import linking
-from envgit.porcelain.occupants import host_mounts
-from envgit.porcelain.relocate import uses
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import linking
+from envgit.porcelain.foundation.occupants import host_mounts
+from envgit.porcelain.foundation.relocate import uses
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo import expiry, reachable
 from envgit.repo.dates import parse_date
 from envgit.repo.refnames import LINKED

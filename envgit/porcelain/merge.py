@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Join other histories to HEAD's: fast-forward, three-way, several at once, squashed.
 
-What becomes of the files is decided in porcelain/merging.py; here, what happens to
+What becomes of the files is decided in porcelain/foundation/merging.py; here, what happens to
 HEAD, in git's order and words (builtin/merge.c).
 """
 
@@ -14,19 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import ChangesId, CommitId
-from envgit.porcelain import carry, hooks, landing, mergetext, merging, messages, pending, snapshot
-from envgit.porcelain.carry import WouldOverwrite
-from envgit.porcelain.mergetext import Merging
-from envgit.porcelain.merging import Combined, Side
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.pending import Conflict, Pending
-from envgit.porcelain.publish import Publication, moving_head, publish
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import (
+    carry,
+    hooks,
+    landing,
+    mergetext,
+    merging,
+    messages,
+    pending,
+    snapshot,
+)
+from envgit.porcelain.foundation.carry import WouldOverwrite
+from envgit.porcelain.foundation.mergetext import Merging
+from envgit.porcelain.foundation.merging import Combined, Side
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.pending import Conflict, Pending
+from envgit.porcelain.foundation.publish import Publication, moving_head, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
-    from envgit.porcelain.snapshot import Current
+    from envgit.porcelain.foundation.snapshot import Current
 
 UP_TO_DATE, FAST_FORWARD, MERGED = "up to date", "fast-forward", "merged"
 STOPPED, SQUASHED, CONFLICTS = "stopped", "squashed", "conflicts"

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 
 from envgit.errors import EnvgitError
-from envgit.porcelain import chain
-from envgit.porcelain.occupants import (
+from envgit.porcelain.foundation import chain
+from envgit.porcelain.foundation.occupants import (
     HostMount,
     host_mounts,
     note_unflushed,
     record_mounts,
     root_of,
 )
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 from envgit.sandbox.roots import OverlayRoot
 from envgit.sandbox.view import is_mounted, mount_at, unmount
 

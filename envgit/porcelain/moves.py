@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
-from envgit.porcelain import chain, hooks, layering, linking, pending, position, snapshot
-from envgit.porcelain.carry import Arrival, arrive, at
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.position import point
-from envgit.porcelain.publish import Publication, moving_head, publish
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import chain, hooks, layering, linking, pending, position, snapshot
+from envgit.porcelain.foundation.carry import Arrival, arrive, at
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.position import point
+from envgit.porcelain.foundation.publish import Publication, moving_head, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
 from envgit.repo.refnames import HEADS, SYMBOLIC, check_branch

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from envgit.layers.entry import Directory, Kind, find_directory, find_entry
 from envgit.layers.ids import CommitId
-from envgit.porcelain import contents, snapshot
-from envgit.porcelain.paths import plain_path
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import contents, snapshot
+from envgit.porcelain.foundation.paths import plain_path
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.revisions import NoSuchPath, resolve_object, split_path
 
 if TYPE_CHECKING:

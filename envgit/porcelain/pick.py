@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
-from envgit.porcelain import carry, landing, pending, position, snapshot
 from envgit.porcelain.commit import CommitResult, NothingToCommit
 from envgit.porcelain.commit import commit as conclude
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.pending import CHERRY_PICK, REVERT, Pending
-from envgit.porcelain.publish import Publication, moving_head, publish
-from envgit.porcelain.repository import Repository
-from envgit.porcelain.sequencer import (
+from envgit.porcelain.foundation import carry, landing, pending, position, snapshot
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.pending import CHERRY_PICK, REVERT, Pending
+from envgit.porcelain.foundation.publish import Publication, moving_head, publish
+from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.sequencer import (
     EMPTY,
     Calls,
     Options,

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo import expiry
 from envgit.repo.dates import approxidate
 from envgit.repo.revisions import dwim

@@ -21,18 +21,18 @@ from envgit.layers.fields import content_of, described, with_content
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.select import select
-from envgit.porcelain import landing, merging, pending, snapshot
-from envgit.porcelain.contents import contents
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.paths import NoMatch, require_match
-from envgit.porcelain.pending import Conflict, Pending
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import landing, merging, pending, snapshot
+from envgit.porcelain.foundation.contents import contents
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.paths import NoMatch, require_match
+from envgit.porcelain.foundation.pending import Conflict, Pending
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.diff import is_binary
 from envgit.repo.mergefile import TextMerger
 
 if TYPE_CHECKING:
-    from envgit.porcelain.snapshot import Current
+    from envgit.porcelain.foundation.snapshot import Current
 
 OURS, THEIRS, MERGE = "ours", "theirs", "merge"
 

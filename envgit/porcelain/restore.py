@@ -12,15 +12,15 @@ from envgit.layers.compare import Change
 from envgit.layers.entry import Directory
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import chain, hooks, layering, pending, position, snapshot
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.paths import require_match
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import chain, hooks, layering, pending, position, snapshot
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.paths import require_match
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
-    from envgit.porcelain.snapshot import Current
+    from envgit.porcelain.foundation.snapshot import Current
 
 
 class Unmerged(Refused):

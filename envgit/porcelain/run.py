@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.errors import UsageError
-from envgit.porcelain.occupants import note_unflushed, root_of
-from envgit.porcelain.planning import plan_for, with_settings
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.occupants import note_unflushed, root_of
+from envgit.porcelain.foundation.planning import plan_for, with_settings
+from envgit.porcelain.foundation.repository import Repository
 from envgit.sandbox.failure import RootGone
 from envgit.sandbox.plan import OverlayRoot, Plan, RunOptions
 from envgit.sandbox.supervisor import Outcome
@@ -67,7 +67,7 @@ def run(
     wanted = with_settings(repository, options or RunOptions(), argv)
     hooked = prepare is None and _has_hooks(repository)
     if hooked:
-        from envgit.porcelain import hooks
+        from envgit.porcelain.foundation import hooks
 
         hooks.require(repository, "pre-run", *wanted.argv)
     started = time.time()
@@ -201,7 +201,7 @@ def _aside(
     repository: Repository, options: RunOptions, revision: str | None
 ) -> Iterator[tuple[State, RunningRecord, tuple[str, ...]]]:
     """A temporary change set on top of ``revision``, or of the worktree as it is now."""
-    from envgit.porcelain import position
+    from envgit.porcelain.foundation import position
 
     store, worktree = repository.store, repository.worktree
     with repository.locked("run --rm"):

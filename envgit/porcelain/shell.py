@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 from envgit.sandbox.users import account
 
 DEFAULT = "/bin/sh"
@@ -30,7 +30,7 @@ class Place:
 def login_shell(repository: Repository, user: str | None, revision: str | None = None) -> str:
     """The shell that the environment's passwd(5) gives ``user`` (a name or number; None: the
     configured user, else root), or /bin/sh when it gives none that can be used."""
-    from envgit.porcelain.contents import open_file
+    from envgit.porcelain.foundation.contents import open_file
 
     if user is None:
         user = str(repository.worktree.state().config.get("User") or "")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from envgit.porcelain.trailers import values
+from envgit.porcelain.foundation.trailers import values
 from envgit.repo.commits import Commit
 from envgit.repo.signature import Signature
 

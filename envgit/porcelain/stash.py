@@ -16,13 +16,21 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
-from envgit.porcelain import applying, hooks, landing, layering, pending, position, snapshot
-from envgit.porcelain.merging import Side, merged_config
+from envgit.porcelain.foundation import (
+    applying,
+    hooks,
+    landing,
+    layering,
+    pending,
+    position,
+    snapshot,
+)
+from envgit.porcelain.foundation.merging import Side, merged_config
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.paths import require_match
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.moves import switch
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.paths import require_match
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.repository import Repository
 from envgit.repo import stash as refs
 from envgit.repo.commits import Commit, subject_of
 from envgit.repo.metadata import Metadata
@@ -33,7 +41,7 @@ from envgit.repo.revisions import UnknownRevision
 
 if TYPE_CHECKING:
     from envgit.layers.ids import ChangesId, LayerId
-    from envgit.porcelain.snapshot import Current
+    from envgit.porcelain.foundation.snapshot import Current
     from envgit.repo.objects import ObjectWriter
     from envgit.store.worktree import State
 

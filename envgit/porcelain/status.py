@@ -18,13 +18,13 @@ from envgit.layers.interest import picks
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.scan import Skipped
-from envgit.porcelain import pending, session, snapshot
-from envgit.porcelain.pending import Conflict, Pending
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import pending, session, snapshot
+from envgit.porcelain.foundation.pending import Conflict, Pending
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 
 if TYPE_CHECKING:
-    from envgit.porcelain.snapshot import Current
+    from envgit.porcelain.foundation.snapshot import Current
 
 _CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
 

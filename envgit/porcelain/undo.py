@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import Refused
 from envgit.layers.ids import ChangesId, LayerId, OperationId
-from envgit.porcelain import hooks, linking
-from envgit.porcelain.carry import carried_away, rebased
-from envgit.porcelain.occupants import check_idle
-from envgit.porcelain.position import point, state_at
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import hooks, linking
+from envgit.porcelain.foundation.carry import carried_away, rebased
+from envgit.porcelain.foundation.occupants import check_idle
+from envgit.porcelain.foundation.position import point, state_at
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.operations import (
     Operation,
     WorktreePoint,

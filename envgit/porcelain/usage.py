@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envgit.layers.ids import CommitId, LayerId
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.selection import tips
 from envgit.store.usage import Meter, Usage
 

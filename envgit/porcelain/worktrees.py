@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError
 from envgit.fs import durable
 from envgit.layers.ids import ChangesId, CommitId, WorktreeId
-from envgit.porcelain import hooks, linking, places, snapshot
-from envgit.porcelain.linking import Record, WorktreeInfo
-from envgit.porcelain.places import DIRECTORY, WORKTREES
-from envgit.porcelain.publish import Publication, publish
-from envgit.porcelain.relocate import settle
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import hooks, linking, places, snapshot
+from envgit.porcelain.foundation.linking import Record, WorktreeInfo
+from envgit.porcelain.foundation.places import DIRECTORY, WORKTREES
+from envgit.porcelain.foundation.publish import Publication, publish
+from envgit.porcelain.foundation.relocate import settle
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.operations import WorktreePoint
 from envgit.repo.refnames import HEADS, LINKED, check_branch
 from envgit.repo.refs import CorruptRef, RefUpdate

@@ -13,7 +13,7 @@ REMOTES = "refs/remotes/"
 INTERNAL = "refs/envgit/"
 """Refs that envgit keeps for itself: no part of the user's history, and in no ``--all``."""
 LINKED = f"{INTERNAL}linked/"
-"""The record of each linked worktree, as long as there is one (envgit/porcelain/linking.py)."""
+"""The record of each linked worktree while there is one (porcelain/foundation/linking.py)."""
 PER_WORKTREE = ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """Each worktree has these for itself (gitrepository-layout(5), ``refs``)."""
 PRIVATE = (INTERNAL, "refs/worktree/envgit/")

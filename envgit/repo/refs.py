@@ -333,9 +333,7 @@ class Refs:
             durable.sync_directory(os.path.dirname(target))
         crashpoint.reach("repo:ref-removed")
 
-    def edit_log(
-        self, name: str, choose: Callable[[list[ReflogEntry]], list[ReflogEntry]]
-    ) -> None:
+    def edit_log(self, name: str, choose: Callable[[list[ReflogEntry]], list[ReflogEntry]]) -> None:
         """Replace the log of a ref by what ``choose`` leaves of it, newest first."""
         place, own = self.home(name)
         with self._exclusively(), self._locked(name):

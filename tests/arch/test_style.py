@@ -39,7 +39,7 @@ AMBIENT_EXCEPTIONS: dict[str, tuple[set[str], str]] = {
         "the child process that becomes the command has these of its own",
     ),
     "envgit.fs.crashpoint": ({"global"}, "the one hook, installed by tests alone"),
-    "envgit.porcelain.repository": (
+    "envgit.porcelain.foundation.repository": (
         {"os.environ"},
         "the default of the library's callers, who have no cli to read it for them",
     ),

@@ -22,7 +22,7 @@ GIT_KINDS = ("small", "medium")
 _LIBRARY = """\
 import os, pathlib, sys, time
 import envgit
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 repo = Repository.open(".", environ=os.environ)
 for line in sys.stdin:
     upper = repo.store.upper_path(repo.worktree.state().changes)

@@ -74,7 +74,7 @@ class Repository:
 
     def upper(self) -> str:
         """Host path of the directory with the uncommitted changes."""
-        from envgit.porcelain.repository import Repository as Library
+        from envgit.porcelain.foundation.repository import Repository as Library
 
         library = Library.open(str(self.folder), environ=self.env)
         return library.store.upper_path(library.worktree.state().changes)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from envgit.porcelain.places import read_link
+from envgit.porcelain.foundation.places import read_link
 from tests.support import labs, linked, scenarios
 from tests.support.labs import Answer, Lab
 from tests.support.linked import Linked

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envgit.porcelain import chain
+from envgit.porcelain.foundation import chain
 from envgit.porcelain.grep import BadPattern, Finder, Search, grep
 from tests.interop import both
 from tests.interop.dags import random_parents

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from envgit.layers.entry import Kind, walk
-from envgit.porcelain import snapshot
+from envgit.porcelain.foundation import snapshot
 from tests.interop import both
 from tests.interop.dags import ENVIRONMENT
 from tests.interop.twins import Tree, Twins

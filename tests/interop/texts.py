@@ -17,7 +17,7 @@ from envgit.layers.compare import difference
 from envgit.layers.entry import Kind, Node, walk
 from envgit.layers.ids import CommitId
 from envgit.layers.marks import OPAQUE
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.refs import RefUpdate
 from envgit.repo.repository import GitRepository

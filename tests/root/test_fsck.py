@@ -16,7 +16,7 @@ import pytest
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
-from envgit.porcelain import workers
+from envgit.porcelain.foundation import workers
 from envgit.porcelain.fsck import Problem, fsck
 from tests.support import labs
 from tests.support.labs import Lab

@@ -296,7 +296,7 @@ def test_count_objects_as_git(lab: Lab) -> None:
 
 def test_between_two_trials(lab: Lab) -> None:
     """What bisect run keeps from one trial for the next may be taken: it makes it anew."""
-    from envgit.porcelain.trials import Trials
+    from envgit.porcelain.foundation.trials import Trials
 
     repository = lab.open()
     commit = repository.git.resolve("HEAD")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from envgit.porcelain.hooks import HookRefused, UpdatesAborted
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation.hooks import HookRefused, UpdatesAborted
+from envgit.porcelain.foundation.repository import Repository
 from tests.support import cli
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("overlay")]

@@ -242,7 +242,7 @@ def test_a_file_moved_aside_can_be_taken_back(lab: Lab) -> None:
 
 
 def test_configuration_is_merged_by_key(lab: Lab) -> None:
-    from envgit.porcelain import merging
+    from envgit.porcelain.foundation import merging
 
     base = {"Env": ["A=1", "B=1"], "Cmd": ["sh"], "Labels": {"x": "1"}}
     ours = {"Env": ["A=2", "B=1"], "Cmd": ["sh"], "Labels": {"x": "1", "y": "2"}}

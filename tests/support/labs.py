@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import envgit
-from envgit.porcelain import pending
-from envgit.porcelain.repository import Repository
+from envgit.porcelain.foundation import pending
+from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.refnames import PRIVATE
 from envgit.repo.stash import PREFIX as STASHES
 from tests.support import builders, overlays, probes

@@ -6,7 +6,12 @@ from __future__ import annotations
 import pytest
 
 from envgit.layers.lines import Span, split
-from envgit.porcelain.lineranges import BadRange, MalformedRange, parse_log_range, parse_range
+from envgit.porcelain.foundation.lineranges import (
+    BadRange,
+    MalformedRange,
+    parse_log_range,
+    parse_range,
+)
 
 LINES = split(b"a\n\nint f()\n{\n  x\n}\nint g()\n{\n}\n")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envgit.porcelain.transactions import Step, folded, message, parse
+from envgit.porcelain.foundation.transactions import Step, folded, message, parse
 
 
 def steps(*lines: str) -> list[Step]:

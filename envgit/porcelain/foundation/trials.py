@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command in commit after commit, or in several at once: each a mount over what exists already.
+
+Nothing is installed, copied or unpacked for a trial, and the worktree stays where it is: the lower
+directories are those of the commit's chain, the upper one is emptied afterwards. Spans are built
+only where the chain would be longer than may be mounted.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envgit.errors import EnvgitError
+from envgit.fs import durable
+from envgit.layers.ids import ChangesId, CommitId
+from envgit.layers.writer import write_attributes
+from envgit.porcelain.foundation import chain, position
+from envgit.porcelain.foundation.planning import plan_for, with_settings
+from envgit.porcelain.foundation.repository import Repository
+from envgit.sandbox import worker
+from envgit.sandbox.plan import OverlayRoot, RunOptions
+from envgit.store.spans import SMALLEST_MAXIMUM
+
+if TYPE_CHECKING:
+    from envgit.store.worktree import RunningRecord
+
+__all__ = ["RunOptions", "Trial", "TrialFailed", "Trials"]
+
+
+class TrialFailed(EnvgitError):
+    """A trial could not be made at all: that says nothing about the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How the command ended in a commit (None: in the worktree as it is).
+
+    ``exit_code`` is its status as a shell gives it; ``timed_out`` that it was ended because its
+    time was up. ``output`` is what it wrote to stdout and stderr, where that was kept.
+    """
+
+    commit: CommitId | None
+    exit_code: int
+    signal: int | None
+    duration_ms: int
+    timed_out: bool = False
+    output: bytes = b""
+
+
+class Trials:
+    """Room for trials of one command: change sets that are used again and again.
+
+    ``options`` are the sandbox's; ``run.env``, ``run.volume`` and ``run.network`` of the settings
+    go before them. With ``host`` the command runs on the host, with the state mounted, for itself
+    alone and to be changed at will, at ``$ENVGIT_ROOT``. ``timeout`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        argv: Sequence[str],
+        *,
+        options: RunOptions | None = None,
+        host: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        self._repository = repository
+        self._argv = tuple(argv)
+        self._options = with_settings(repository, options or RunOptions(interactive=False), argv)
+        self._host = host
+        self._timeout = timeout
+        self._free: list[ChangesId] = []
+
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        store = self._repository.store
+        for changes in self._free:
+            store.delete_changes(changes)
+        store.empty_trash()
+
+    def run(self, commits: Sequence[CommitId | None], *, capture: bool = False) -> list[Trial]:
+        """Run the command in each of ``commits``, all at once; in their order.
+
+        ``capture`` keeps what it writes, else that goes where ours goes. Raises TrialFailed.
+        """
+        with ExitStack() as stack:
+            workers, files = [], []
+            for commit in commits:
+                file = stack.enter_context(tempfile.TemporaryFile()) if capture else None
+                files.append(file)
+                output = file.fileno() if file is not None else -1
+                workers.append(stack.enter_context(self._started(commit, output)))
+            ends = worker.wait(workers, self._timeout)
+            found = []
+            for commit, file, end in zip(commits, files, ends, strict=True):
+                if end.error is not None:
+                    name = self._repository.git.abbrev(commit) if commit else "the worktree"
+                    raise TrialFailed(f"the command could not be tried in {name}: {end.error}")
+                data = b""
+                if file is not None:
+                    file.seek(0)
+                    data = file.read()
+                duration = round(end.seconds * 1000)
+                found.append(Trial(commit, end.exit_code, end.signal, duration, end.killed, data))
+            return found
+
+    @contextmanager
+    def _started(self, commit: CommitId | None, output: int) -> Iterator[worker.Worker]:
+        repository = self._repository
+        store = repository.store
+        with store.lock(exclusive=False, what="a trial", on_wait=repository.waiting):
+            lowers, stack, config = self._state(commit)
+            changes = self._room(commit)
+            record = repository.worktree.register(
+                {"command": " ".join(self._argv), "stack": list(stack), "changes": changes}
+            )
+        try:
+            root = OverlayRoot(
+                lowers=lowers,
+                upper=store.upper_path(changes),
+                work=os.path.join(store.changes_path(changes), "work"),
+                volatile=True,
+            )
+            if self._host:
+                task = self._on_host(root, changes)
+            else:
+                plan = plan_for(repository, root, self._options, config)
+                task = worker.inside(plan, record.started, (record.fd,))
+            yield worker.Worker(task, output=output, own_group=self._host)
+        finally:
+            self._leave(changes, record)
+
+    def _state(
+        self, commit: CommitId | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, object]]:
+        """What to mount, as host paths and relative to the store, and the run configuration."""
+        repository = self._repository
+        store = repository.store
+        if commit is None:
+            state = repository.worktree.state()
+            below = store.upper_path(state.changes)
+            return (below, *store.stack_paths(state.stack)), state.stack, dict(state.config)
+        stack = chain.present(repository, commit)
+        if len(stack) > max(repository.settings.get_int("core.maxdepth"), SMALLEST_MAXIMUM):
+            stack, _ = chain.resolve(repository, commit)
+        config = dict(repository.git.metadata(commit).config)
+        return store.stack_paths(stack), stack, config
+
+    def _room(self, commit: CommitId | None) -> ChangesId:
+        """An empty change set that shows the root directory's own metadata of the commit."""
+        store, git = self._repository.store, self._repository.git
+        if commit is None:
+            state = self._repository.worktree.state()
+            return position.fresh_changes_over(self._repository, store.upper_path(state.changes))
+        # Between trials nobody keeps gc from taking them.
+        self._free[:] = [each for each in self._free if store.changes_exist(each)]
+        changes = self._free.pop() if self._free else store.new_changes()
+        fd = os.open(store.upper_path(changes), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            write_attributes(fd, git.rootfs(commit).entry, None)
+        finally:
+            os.close(fd)
+        return changes
+
+    def _on_host(self, root: OverlayRoot, changes: ChangesId) -> worker.Task:
+        place = os.path.join(self._repository.store.changes_path(changes), "root")
+        os.makedirs(place, exist_ok=True)
+        environ = {
+            **self._repository.environ,
+            **dict(self._options.env),
+            "ENVGIT_ROOT": place,
+        }
+        return worker.on_host(root, place, self._argv, environ)
+
+    def _leave(self, changes: ChangesId, record: RunningRecord) -> None:
+        """Empty the change set for the next trial; one that cannot be emptied is given up."""
+        store = self._repository.store
+        upper = store.upper_path(changes)
+        try:
+            # A command that changed nothing, as most tests, left nothing to be removed; what is in
+            # the work directory is the kernel's own business.
+            if os.listdir(upper):
+                durable.remove_tree(upper)
+                os.mkdir(upper, 0o755)
+                os.chmod(upper, 0o755)
+        except OSError:
+            # A command that was killed may be dying still.
+            store.delete_changes(changes)
+        else:
+            self._free.append(changes)
+        record.remove()
