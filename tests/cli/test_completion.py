@@ -41,7 +41,10 @@ def project(tmp_path: Path) -> Path:
         (["bisect", "good", ""], ["HEAD", "exp", "main", "v1"]),
         (["bisect", "run", "--rep"], ["--repeat"]),
         (["help", "roll"], ["rollback"]),
-        (["config", "gc.r"], ["gc.reflogExpire", "gc.repositoryExpire"]),
+        (
+            ["config", "gc.r"],
+            ["gc.reflogExpire", "gc.reflogExpireUnreachable", "gc.repositoryExpire"],
+        ),
         (["cp", ""], [":files"]),
         (["nope", "x"], [":files"]),
         (["commit", "x"], []),

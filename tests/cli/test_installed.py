@@ -26,13 +26,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.rst", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    build = ["wheel", "--no-build-isolation", "--no-deps", "-w", top, source]
+    build = ["wheel", "--no-build-isolation", "--no-deps", "-w", str(top), str(source)]
     subprocess.run([*pip, *build], check=True, capture_output=True)
     place = top / "venv"
     venv.create(place, with_pip=False)
     (wheel,) = top.glob("*.whl")
     python = place / "bin" / "python"
-    install = ["--python", python, "install", "--no-index", "--no-deps", wheel]
+    install = ["--python", str(python), "install", "--no-index", "--no-deps", str(wheel)]
     subprocess.run([*pip, *install], check=True, capture_output=True)
     (packages,) = (place / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

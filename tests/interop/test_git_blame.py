@@ -47,7 +47,7 @@ def _history(folder: Path, seed: int, commits: int) -> Texts:
     return texts
 
 
-FORMS = (
+FORMS: tuple[list[str], ...] = (
     [], ["-s"], ["-l"], ["-t"], ["-e"], ["-f"], ["-n"], ["-p"], ["--line-porcelain"], ["-w"],
     ["-c"], ["-b"], ["--root"], ["--abbrev=12"], ["--date=relative"], ["--date=short", "-L1,4"],
     ["-L2,+3"], ["-L", "/alpha/,/beta/"], ["-L", "3,1", "-L", "5,+2"], ["-L", ":alpha"],

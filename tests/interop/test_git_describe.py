@@ -49,7 +49,7 @@ def _tag(folder: Path, rng: random.Random, commits: int) -> None:
             git(path, "tag", "-a", "-m", "x", f"v{rng.randint(0, 1)}.{number}", target, env=who)
 
 
-FORMS = (
+FORMS: tuple[list[str], ...] = (
     [], ["--tags"], ["--all"], ["--always"], ["--long"], ["--tags", "--long"], ["--abbrev=0"],
     ["--abbrev=12", "--tags"], ["--exact-match"], ["--exact-match", "--tags"], ["--match", "v0*"],
     ["--tags", "--exclude", "v*"], ["--tags", "--match=a*", "--match=v*", "--exclude=*2"],
@@ -96,7 +96,7 @@ def test_a_tag_that_calls_itself_otherwise(tmp_path: Path) -> None:
         _compare(tmp_path, "describe", *argv)
 
 
-SHORT = (
+SHORT: tuple[list[str], ...] = (
     [], ["-s"], ["-n"], ["-sn"], ["-se"], ["-e"], ["-c"], ["-cse"], ["-w"], ["-w40"], ["-w60,2,4"],
     ["-w0,3,5"], ["--group=trailer:reviewed-by", "-se"], ["--group=trailer:Helped-by"],
     ["--group=author", "--group=committer", "-s"], ["--no-merges", "-s"], ["--merges"],

@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from envgit.layers.compare import difference
 from envgit.layers.entry import Kind, Node, walk
@@ -23,7 +24,7 @@ from envgit.repo.refs import RefUpdate
 from envgit.repo.repository import GitRepository
 from envgit.repo.signature import Signature
 from tests.interop.dags import ENVIRONMENT, git
-from tests.support.history import layer
+from tests.support.history import Shape, layer
 
 Tree = Mapping[bytes, bytes]
 """Path -> content."""
@@ -142,13 +143,13 @@ class Texts:
         git(self.plain, "update-ref", f"refs/tags/{name}", self.theirs[number])
 
 
-def _nested(tree: Tree) -> dict[bytes, object]:
-    root: dict[bytes, object] = {}
+def _nested(tree: Tree) -> Shape:
+    root: dict[bytes, Any] = {}
     for path, content in tree.items():
         *above, name = path.split(b"/")
         here = root
         for part in above:
-            here = here.setdefault(part, {})  # type: ignore[assignment]
+            here = here.setdefault(part, {})
         here[name] = content
     return root
 

@@ -151,12 +151,13 @@ def _open(lab: Path):  # type: ignore[no-untyped-def]
 def test_files_that_vanish_while_grep_reads_are_passed_over(
     lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from envgit.layers import filewalk
     from envgit.porcelain import grep as module
 
     _run(lab, "for n in 1 2 3 4; do mkdir /opt/d$n; echo here > /opt/d$n/f; done")
     repository = _open(lab)
     upper = Path(repository.store.upper_path(repository.worktree.state().changes))
-    real = module.read_at
+    real = filewalk.read_at
 
     def remove_others(fd: int, name: bytes, most: int) -> bytes | None:
         shutil.rmtree(upper / "opt/d2", ignore_errors=True)

@@ -216,7 +216,7 @@ class Apt:
             + (f"Depends: {depends}\n" if depends else "")
         )
         made = self.folder / f"{name}_{version.replace(':', '_')}.deb"
-        build = ["dpkg-deb", "--build", "--root-owner-group", control.parents[1], made]
+        build = ["dpkg-deb", "--build", "--root-owner-group", str(control.parents[1]), str(made)]
         subprocess.run(build, check=True, capture_output=True)
         return f"/debs/{made.name}"
 
