@@ -14,7 +14,8 @@ from envgit.cli.verb import Group, Verb, argument, flag, json_flag, value, verb
 from envgit.errors import EnvgitError, Refused
 
 if TYPE_CHECKING:
-    from envgit.porcelain.stash import Applied, Stashed
+    from envgit.porcelain.foundation.stashlist import Stashed
+    from envgit.porcelain.stash import Applied
 
 
 def _pushing(name: str, *usage: str, **options: Any) -> Callable[[Callable[..., int]], Verb]:
@@ -80,7 +81,7 @@ def _push(app: App, message: str | None, paths: Sequence[str], *, quiet: bool) -
 def list_(app: App, as_json: bool, paths: tuple[str, ...], **options: Any) -> int:
     """List the entries, newest first."""
     from envgit.cli.history import write_reflog
-    from envgit.porcelain.stash import entries
+    from envgit.porcelain.foundation.stashlist import entries
 
     if as_json:
         app.out.json(entries(app.repository))
@@ -104,7 +105,7 @@ def show(app: App, as_json: bool, words: tuple[str, ...], **options: Any) -> int
     from envgit.cli.difference import records_of
     from envgit.cli.diffview import view_of
     from envgit.porcelain.difference import between
-    from envgit.porcelain.stash import find
+    from envgit.porcelain.foundation.stashlist import find
 
     del options["include_untracked"], options["only_untracked"]
     found = find(app.repository, _one(words))

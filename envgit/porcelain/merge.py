@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Join other histories to HEAD's: fast-forward, three-way, several at once, squashed.
 
-What becomes of the files is decided in porcelain/foundation/merging.py; here, what happens to
+What becomes of the files is decided in porcelain/foundation/strategies.py; here, what happens to
 HEAD, in git's order and words (builtin/merge.c).
 """
 
@@ -13,24 +13,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envgit.errors import EnvgitError, Refused
-from envgit.layers.ids import ChangesId, CommitId
+from envgit.layers.ids import CommitId
 from envgit.porcelain.foundation import (
     carry,
     hooks,
     landing,
     mergetext,
-    merging,
     messages,
     pending,
     snapshot,
 )
 from envgit.porcelain.foundation.carry import WouldOverwrite
 from envgit.porcelain.foundation.mergetext import Merging
-from envgit.porcelain.foundation.merging import Combined, Side
+from envgit.porcelain.foundation.merging import Side
 from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.pending import Conflict, Pending
 from envgit.porcelain.foundation.publish import Publication, moving_head, publish
 from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.strategies import NAMES, OCTOPUS, ORT, Joined, Strategy
 from envgit.repo.metadata import Metadata
 from envgit.repo.operations import WorktreePoint
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 UP_TO_DATE, FAST_FORWARD, MERGED = "up to date", "fast-forward", "merged"
 STOPPED, SQUASHED, CONFLICTS = "stopped", "squashed", "conflicts"
 NO_MESSAGE, REFUSED = "no message", "refused"
-STRATEGIES = ("octopus", "ort", "ours", "recursive")
 
 
 class NotMergeable(Refused):
@@ -51,10 +50,6 @@ class NoStrategy(Refused):
     """A strategy that is not known here."""
 
 
-class Unrelated(EnvgitError):
-    """The histories have no common commit."""
-
-
 class NotFastForward(EnvgitError):
     """Only a fast-forward was allowed."""
 
@@ -63,12 +58,6 @@ class Unmerged(EnvgitError):
     """The conflicts of another merge are not resolved."""
 
     prefix = "error"
-
-
-class NoOctopus(Refused):
-    """Of several commits one conflicts: that has to be done one by one."""
-
-    exit_code = 2
 
 
 class Blocked(WouldOverwrite):
@@ -135,10 +124,10 @@ def merge(
     WorktreeBusy.
     """
     chosen = Options(**options)
-    if chosen.strategy is not None and chosen.strategy not in STRATEGIES:
+    if chosen.strategy is not None and chosen.strategy not in NAMES:
         raise NoStrategy(
             f"Could not find merge strategy '{chosen.strategy}'.\n"
-            f"Available strategies are: {' '.join(STRATEGIES)}."
+            f"Available strategies are: {' '.join(NAMES)}."
         )
     with repository.locked("merge"):
         check_idle(repository)
@@ -149,7 +138,7 @@ def merge(
         try:
             result = work.run(message, finish)
         finally:
-            work.forget_scratches()
+            work.strategy.forget_scratches()
     if report is not None:
         report(result)
     if result.outcome in (FAST_FORWARD, MERGED, SQUASHED):
@@ -223,9 +212,12 @@ class _Merge:
         self.head = current.head.commit
         self.named = named
         self.reason = "merge " + " ".join(one.name for one in named)
-        self.strategy = options.strategy or "ort"
-        # What several merges left to be thrown away besides the last one's scratch.
-        self.scratches: list[ChangesId] = []
+        self.strategy = Strategy(
+            repository,
+            options.strategy or ORT,
+            favour=options.favour,
+            allow_unrelated=options.allow_unrelated,
+        )
 
     def run(self, message: str | None, finish: Callable[[str], str]) -> MergeResult:
         options, head = self.options, self.head
@@ -233,32 +225,31 @@ class _Merge:
             return self._into_nothing()
         theirs = self._remaining(head)
         if not theirs:
-            return MergeResult(UP_TO_DATE, self.strategy, head, head)
+            return MergeResult(UP_TO_DATE, self.strategy.name, head, head)
         if len(theirs) > 1 and options.strategy is None:
-            self.strategy = "octopus"
+            self.strategy.name = OCTOPUS
         commits = tuple(one.commit for one in theirs)
         ahead = len(commits) == 1 and self.git.is_ancestor(head, commits[0])
         if ahead and options.ff and options.strategy is None and not options.squash:
             return self._fast_forward(head, commits[0])
         if options.ff_only and not ahead:
             raise NotFastForward("Not possible to fast-forward, aborting.")
-        combined = self._combined(head, theirs)
-        config = self._config(head, commits)
+        joined = self.strategy.join(head, theirs)
         if options.squash:
-            return self._squash(head, commits, combined, config)
+            return self._squash(joined)
         text = self._text(head, theirs, message)
-        if combined.conflicts or not options.commit:
-            return self._stop(head, commits, combined, config, text)
+        if joined.combined.conflicts or not options.commit:
+            return self._stop(joined, text)
         try:
             final = finish(text)
         except hooks.HookRefused as error:
             self.repository.notify(f"error: {error.message}")
-            stopped = self._stop(head, commits, combined, config, text)
+            stopped = self._stop(joined, text)
             return replace(stopped, outcome=REFUSED)
         if not final.strip():
-            stopped = self._stop(head, commits, combined, config, final)
+            stopped = self._stop(joined, final)
             return replace(stopped, outcome=NO_MESSAGE)
-        return self._commit(head, commits, combined, config, final)
+        return self._commit(joined, final)
 
     def _remaining(self, head: CommitId) -> list[Merging]:
         """What is to be merged, without what HEAD or another of them has already."""
@@ -310,76 +301,7 @@ class _Merge:
                 sealed=arrival.sealed,
             ),
         )
-        return MergeResult(FAST_FORWARD, self.strategy, head, commit, (commit,))
-
-    # -- three-way ------------------------------------------------------------------------------
-
-    def _combined(
-        self, head: CommitId, theirs: Sequence[Merging], ours: Side | None = None
-    ) -> Combined:
-        """HEAD's state (or ``ours``) with all of ``theirs`` merged into it, one after the other."""
-        side = ours or Side.of_commit(self.repository, head, "HEAD")
-        if self.strategy == "ours":
-            return self._ours(side)
-        done: list[CommitId] = [head]
-        messages: list[str] = []
-        combined: Combined | None = None
-        for one in theirs:
-            if combined is not None:
-                side = _after(combined, side.label)
-            base = merging.ancestor(self.repository, done, one.commit)
-            if base is None:
-                base = self._unrelated()
-            other = Side.of_commit(self.repository, one.commit, one.name)
-            combined = merging.combine(
-                self.repository, base, side, other, favour=self.options.favour
-            )
-            if len(theirs) > 1:
-                messages.append(f"Trying simple merge with {one.name}")
-            messages += combined.messages
-            if combined.conflicts and len(theirs) > 1:
-                raise NoOctopus(
-                    "Automated merge did not work.\nShould not be doing an octopus.\n"
-                    "Merge with strategy octopus failed."
-                )
-            if combined.scratch is not None:
-                self.scratches.append(combined.scratch)
-            done.append(one.commit)
-        assert combined is not None  # there is something to merge
-        return replace(combined, messages=tuple(messages))
-
-    def _unrelated(self) -> Side:
-        if not self.options.allow_unrelated:
-            raise Unrelated("refusing to merge unrelated histories")
-        return Side.of_commit(self.repository, None, "empty tree")
-
-    @staticmethod
-    def _ours(side: Side) -> Combined:
-        assert side.tree is not None
-        opened = side.contents()
-        source = opened.find if opened is not None else _nowhere
-        return Combined(side.tree, source, (), (), (), None)
-
-    def _config(
-        self, head: CommitId, theirs: Sequence[CommitId]
-    ) -> tuple[dict[str, Any], list[str]]:
-        """The merged run configuration, and what was not decided about it."""
-        git = self.git
-        config = dict(git.metadata(head).config)
-        said: list[str] = []
-        if self.strategy == "ours":
-            return config, said
-        for commit in theirs:
-            bases = git.merge_bases(commit, head)
-            before = git.metadata(bases[0]).config if bases else {}
-            names: list[str] = []
-            other = git.metadata(commit).config
-            config = merging.merged_config(before, config, other, names.append)
-            said += [
-                f"warning: the run configuration differs in {name}; that of HEAD is kept"
-                for name in names
-            ]
-        return config, said
+        return MergeResult(FAST_FORWARD, self.strategy.name, head, commit, (commit,))
 
     # -- how it ends ----------------------------------------------------------------------------
 
@@ -396,24 +318,17 @@ class _Merge:
             text = f"{text.rstrip(chr(10))}\n\nSigned-off-by: {who.name} <{who.email}>\n"
         return text
 
-    def _commit(
-        self,
-        head: CommitId,
-        theirs: tuple[CommitId, ...],
-        combined: Combined,
-        config: tuple[dict[str, Any], list[str]],
-        text: str,
-    ) -> MergeResult:
-        repository = self.repository
-        made_by = f"Merge made by the '{self.strategy}' strategy."
+    def _commit(self, joined: Joined, text: str) -> MergeResult:
+        repository, head = self.repository, joined.head
+        made_by = f"Merge made by the '{self.strategy.name}' strategy."
         try:
             commit = landing.as_commit(
                 repository,
                 self.git.writer(),
                 self.current,
-                combined,
-                parents=(head, *theirs),
-                metadata=Metadata(config=config[0], runs=()),
+                joined.combined,
+                parents=(head, *joined.theirs),
+                metadata=Metadata(config=joined.config, runs=()),
                 author=repository.signature("AUTHOR"),
                 committer=repository.signature(),
                 message=text if text.endswith("\n") else text + "\n",
@@ -423,48 +338,29 @@ class _Merge:
             )
         except WouldOverwrite as error:
             raise Blocked(error) from error
-        said = (*combined.messages, *config[1])
-        return MergeResult(MERGED, self.strategy, head, commit, theirs, said)
+        return MergeResult(MERGED, self.strategy.name, head, commit, joined.theirs, joined.messages)
 
-    def _squash(
-        self,
-        head: CommitId,
-        theirs: tuple[CommitId, ...],
-        combined: Combined,
-        config: tuple[dict[str, Any], list[str]],
-    ) -> MergeResult:
-        text = mergetext.squashed(self.repository, head, theirs)
-        self._leave(head, (), combined, config[0], text, pending.SQUASH)
-        outcome = CONFLICTS if combined.conflicts else SQUASHED
-        said = (*combined.messages, *config[1])
+    def _squash(self, joined: Joined) -> MergeResult:
+        """Leave what is merged as changes of one's own: who commits them names no other parent."""
+        text = mergetext.squashed(self.repository, joined.head, joined.theirs)
+        self._leave(joined, text, pending.SQUASH)
+        outcome = CONFLICTS if joined.combined.conflicts else SQUASHED
+        return replace(self._left(joined, outcome), squashed=True)
+
+    def _stop(self, joined: Joined, text: str) -> MergeResult:
+        """Leave the merge to be concluded: its conflicts, or by ``--no-commit`` nothing."""
+        self._leave(joined, text, pending.MERGE)
+        return self._left(joined, CONFLICTS if joined.combined.conflicts else STOPPED)
+
+    def _left(self, joined: Joined, outcome: str) -> MergeResult:
+        head, conflicts = joined.head, joined.combined.conflicts
         return MergeResult(
-            outcome, self.strategy, head, head, theirs, said, combined.conflicts, squashed=True
+            outcome, self.strategy.name, head, head, joined.theirs, joined.messages, conflicts
         )
 
-    def _stop(
-        self,
-        head: CommitId,
-        theirs: tuple[CommitId, ...],
-        combined: Combined,
-        config: tuple[dict[str, Any], list[str]],
-        text: str,
-    ) -> MergeResult:
-        """Leave the merge to be concluded: its conflicts, or by ``--no-commit`` nothing."""
-        self._leave(head, theirs, combined, config[0], text, pending.MERGE)
-        outcome = CONFLICTS if combined.conflicts else STOPPED
-        said = (*combined.messages, *config[1])
-        return MergeResult(outcome, self.strategy, head, head, theirs, said, combined.conflicts)
-
-    def _leave(
-        self,
-        head: CommitId,
-        theirs: tuple[CommitId, ...],
-        combined: Combined,
-        config: dict[str, Any],
-        text: str,
-        verb: str,
-    ) -> None:
+    def _leave(self, joined: Joined, text: str, verb: str) -> None:
         repository, current = self.repository, self.current
+        head, combined = joined.head, joined.combined
         if current.changes:
             try:
                 carry.check_no_overlap(current, combined.tree, "merge")
@@ -472,7 +368,7 @@ class _Merge:
                 raise Blocked(error) from error
             # What is uncommitted lies elsewhere: the same merge into the worktree as it is.
             side = Side.of_current(repository, current, "HEAD")
-            combined = self._combined(head, self._remaining(head), side)
+            combined = self.strategy.combine(head, joined.merging, side)
         landing.as_changes(
             repository,
             self.git.writer(),
@@ -484,26 +380,11 @@ class _Merge:
                 verb=verb,
                 head=head,
                 ours=head,
-                theirs=theirs,
+                theirs=() if verb == pending.SQUASH else joined.theirs,
                 message=text,
                 conflicts=combined.conflicts,
-                config=config,
+                config=joined.config,
             ),
             extra_refs=pending.orig_head(repository, head),
-            config=config,
+            config=joined.config,
         )
-
-    def forget_scratches(self) -> None:
-        """Delete what merges wrote anew. What was published of it are hard links elsewhere."""
-        for scratch in self.scratches:
-            if self.repository.store.changes_exist(scratch):
-                self.repository.store.delete_changes(scratch)
-
-
-def _after(combined: Combined, label: str) -> Side:
-    """What a merge led to, as our side of the next one."""
-    return Side(combined.tree, lambda: merging.Sourced(combined.source), label)
-
-
-def _nowhere(_: bytes) -> None:
-    return None

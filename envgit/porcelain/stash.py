@@ -8,7 +8,6 @@ were recorded with the changes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -30,6 +29,13 @@ from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.paths import require_match
 from envgit.porcelain.foundation.publish import Publication, publish
 from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.stashlist import (
+    NotAStash,
+    Stashed,
+    find,
+    is_entry,
+    require_listed,
+)
 from envgit.porcelain.moves import switch
 from envgit.repo import stash as refs
 from envgit.repo.commits import Commit, subject_of
@@ -44,16 +50,6 @@ if TYPE_CHECKING:
     from envgit.porcelain.foundation.snapshot import Current
     from envgit.repo.objects import ObjectWriter
     from envgit.store.worktree import State
-
-# The subjects that git gives to entries; they are all that tells an entry by its commit.
-_ENTRY = re.compile(r"(?:WIP on|On) .+?:")
-_NUMBER = re.compile(r"[0-9]+")
-
-
-class NoStash(Refused):
-    """The stash is empty."""
-
-    prefix = ""
 
 
 class NoInitialCommit(Refused):
@@ -74,14 +70,6 @@ class BranchExists(EnvgitError):
     exit_code = 1
 
 
-class NotAStash(EnvgitError):
-    """A commit that is no entry of the stash."""
-
-
-class InvalidStash(Refused):
-    """A name that is no entry of the stash."""
-
-
 @dataclass(frozen=True, slots=True)
 class Applied:
     """An entry's changes are back, or partly: ``conflicts`` are the paths that clash. ``messages``
@@ -91,17 +79,6 @@ class Applied:
     popped: bool
     conflicts: tuple[pending.Conflict, ...] = ()
     messages: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stashed:
-    """An entry: its commit and subject, ``shown`` as the user named it, and ``ref``, which is None
-    for a commit that the list does not hold."""
-
-    commit: CommitId
-    subject: str
-    shown: str
-    ref: str | None
 
 
 def push(
@@ -161,7 +138,7 @@ def store(repository: Repository, commit: str, message: str | None = None) -> St
             old = git.commit(git.resolve(commit))
         except UnknownRevision as error:
             raise NoSuchCommit(f"Cannot update {STASH} with {commit}") from error
-        if not _is_entry(old):
+        if not is_entry(old):
             raise NotAStash(f"'{commit}' is not a stash-like commit")
         text = old.subject if message is None else message
         oid = old.id
@@ -178,41 +155,6 @@ def store(repository: Repository, commit: str, message: str | None = None) -> St
         added = refs.adding(repository.git, oid)
         publish(repository, writer, Publication("stash", f"stash store: {text}", refs=added))
         return Stashed(oid, text, f"{STASH}@{{0}}", added[0].name)
-
-
-def entries(repository: Repository) -> list[Stashed]:
-    """The entries, newest first: the one at N is ``stash@{N}``."""
-    return [
-        Stashed(oid, repository.git.git_commit(oid).subject, f"stash@{{{number}}}", ref)
-        for number, (ref, oid) in enumerate(refs.entries(repository.git))
-    ]
-
-
-def find(repository: Repository, name: str | None = None) -> Stashed:
-    """The entry that ``name`` means: a number, a revision, or by default the newest.
-
-    Raises NoStash, InvalidStash, NotAStash, ReflogTooShort.
-    """
-    git = repository.git
-    if name is None:
-        if git.ref(STASH) is None:
-            raise NoStash("No stash entries found.")
-        name = "0"
-    shown = f"{STASH}@{{{name}}}" if _NUMBER.fullmatch(name) else name
-    try:
-        oid = git.resolve(shown)
-    except UnknownRevision as error:
-        raise InvalidStash(f"{shown} is not a valid reference") from error
-    commit = git.git_commit(oid)
-    listed = shown.partition("@")[0] in ("stash", STASH)
-    ref = next((ref for ref, one in refs.entries(git) if listed and one == oid), None)
-    # Two entries may be one commit: the number says which of them is meant.
-    number = re.fullmatch(r".*@\{([0-9]+)\}", shown)
-    if listed and number is not None:
-        ref = refs.entries(git)[int(number[1])][0]
-    if ref is None and not _is_entry(commit):
-        raise NotAStash(f"'{shown}' is not a stash-like commit")
-    return Stashed(oid, commit.subject, shown, ref)
 
 
 def apply(repository: Repository, name: str | None = None, *, pop: bool = False) -> Applied:
@@ -373,13 +315,6 @@ def clear(repository: Repository) -> int:
         return len(names)
 
 
-def require_listed(found: Stashed) -> str:
-    """The ref of an entry. Raises InvalidStash for a commit that the list does not hold."""
-    if found.ref is None:
-        raise InvalidStash(f"'{found.shown}' is not a stash reference")
-    return found.ref
-
-
 # -- how an entry is made -------------------------------------------------------------------------
 
 
@@ -499,7 +434,3 @@ def _after(half_done: pending.Pending) -> pending.Pending | None:
     if not half_done.todo:
         return None
     return replace(half_done, theirs=(), conflicts=(), marked=(), message="")
-
-
-def _is_entry(commit: Commit) -> bool:
-    return len(commit.parents) == 1 and bool(commit.rootfs) and bool(_ENTRY.match(commit.subject))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.foundation.linking import WorktreeInfo
     from envgit.porcelain.foundation.occupants import HostMount
     from envgit.porcelain.foundation.session import Step
+    from envgit.porcelain.foundation.stashlist import Stashed
     from envgit.porcelain.fsck import Problem
     from envgit.porcelain.grep import FileHits
     from envgit.porcelain.history import LogEntry
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.pick import PickResult
     from envgit.porcelain.run import RunResult
     from envgit.porcelain.shortlog import Group
-    from envgit.porcelain.stash import Applied, Stashed
+    from envgit.porcelain.stash import Applied
     from envgit.porcelain.status import Status
     from envgit.porcelain.undo import UndoResult
     from envgit.porcelain.usage import DiskUsage
@@ -211,7 +212,7 @@ class Verbs:
 
     def stash_list(self: Any) -> list[Stashed]:
         """The entries of the stash, newest first."""
-        from envgit.porcelain.stash import entries
+        from envgit.porcelain.foundation.stashlist import entries
 
         return entries(self)
 
