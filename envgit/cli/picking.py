@@ -206,7 +206,7 @@ def _as_committed(picked: Picked) -> CommitResult:
     return CommitResult(
         commit=picked.commit,
         branch=picked.branch,
-        root=picked.root,
+        root=False,  # git does not say (root-commit) of what is picked
         subject=picked.subject,
         changes=picked.changes,
         skipped=(),

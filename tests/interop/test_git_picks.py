@@ -240,6 +240,34 @@ def test_merges(pair: Picker) -> None:
     pair.alike("cherry-pick", "-m", "2", "s1", status=128)
 
 
+def test_first_commits(pair: Picker) -> None:
+    """A commit without a parent: all of it is new, or goes."""
+    pair.go("checkout", "-q", "--orphan", "new")
+    pair.change_to({})
+    pair.alike("cherry-pick", "base")
+    pair.alike("cherry-pick", "s1", "s2")
+    pair.go("tag", "last")
+    pair.alike("revert", "last~2", status=1)
+    pair.alike("revert", "--abort")
+    pair.at("base")
+    pair.alike("cherry-pick", "new~2", status=1)
+    pair.alike("cherry-pick", "--skip")
+    pair.go("checkout", "-q", "--detach", "new~2")
+    pair.alike("revert", "HEAD")
+    pair.alike("cherry-pick", "HEAD~1")
+
+
+def test_where_there_is_no_commit_and_a_conflict(pair: Picker) -> None:
+    """git stops and cannot abort; here nothing has happened."""
+    pair.go("checkout", "-q", "--orphan", "new")
+    pair.change_to({})
+    status, _, said = pair.ask("cherry-pick", "s1")[1]
+    assert status == 128
+    assert "changes what is not there yet (f)" in said
+    assert pair.files()[1] == {}
+    assert pair.ask("cherry-pick", "base")[1][0] == 0
+
+
 def test_beside_uncommitted_changes(pair: Picker) -> None:
     changed = {**pair.now, "g": text("uncommitted")}
     pair.change_to(changed)

@@ -112,6 +112,8 @@ def check_no_overlap(current: Current, target: Directory, command: str) -> None:
     """Raise WouldOverwrite unless nothing that the changes touch, above or below in the tree,
     differs between HEAD and the tree ``target``."""
     differing = {change.path for change in changes(current.head_tree, target)}
+    if current.head_tree is None:
+        differing.discard(b"")  # the root directory itself is in every state
     above = {parent for path in differing for parent in _parents(path)}
     clash = sorted(
         path

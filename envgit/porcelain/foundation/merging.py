@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from envgit.fs.beneath import hold_parent
 from envgit.layers import threeway
-from envgit.layers.entry import Directory, Entry, Kind, find_entry
+from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.making import make_file
 from envgit.layers.threeway import Driver, Merged, Reader, Resolution, Sides
@@ -203,7 +203,6 @@ def _merge(
     favour: str | None,
     depth: int,
 ) -> Merged:
-    assert ours.tree is not None and theirs.tree is not None  # only a base can be nothing
     sides = _by_name(base, ours, theirs)
     labels = (ours.label, theirs.label)
     text = _text_driver(repository, (base.label, *labels), favour, depth)
@@ -218,14 +217,21 @@ def _merge(
 
     return threeway.merge(
         base.tree,
-        ours.tree,
-        theirs.tree,
+        ours.tree or _emptied(base.tree or theirs.tree),
+        theirs.tree or _emptied(base.tree or ours.tree),
         drivers=(*DRIVERS, text),
         reader=read,
         labels=labels,
         favour=favour,
         virtual=depth > 0,
     )
+
+
+def _emptied(tree: Directory | None) -> Node:
+    """A side before there was anything, as where a first commit is reverted or something is picked
+    onto a branch without commits. The root directory itself is in every state, so it is that of
+    ``tree``."""
+    return Node(tree.entry if tree is not None else Entry(Kind.DIR, 0o755))
 
 
 def conflict_style(repository: Repository) -> str:

@@ -93,7 +93,6 @@ class Picked:
     source: CommitId
     commit: CommitId | None
     branch: str | None
-    root: bool
     subject: str
     changes: list[Change]
     author: Signature
@@ -204,7 +203,8 @@ class Sequencer:
     def _sides(self, commit: Commit, parent: CommitId | None) -> tuple[Side, Side]:
         name = picktext.label(self.repository, commit.id)
         own = Side.of_commit(self.repository, commit.id, name)
-        before = Side.of_commit(self.repository, parent, f"parent of {name}")
+        above = f"parent of {name}" if parent is not None else "(empty tree)"
+        before = Side.of_commit(self.repository, parent, above)
         return (before, own) if self.verb == CHERRY_PICK else (own, before)
 
     def _config(self, current: Current, commit: Commit, parent: CommitId | None) -> dict[str, Any]:
@@ -297,7 +297,6 @@ class Sequencer:
                 source=commit.id,
                 commit=made,
                 branch=current.head.branch,
-                root=head is None,
                 subject=subject,
                 changes=changed,
                 author=author,
@@ -356,7 +355,13 @@ class Sequencer:
     ) -> None:
         """Leave the merge and its conflicts in the worktree."""
         repository, head = self.repository, current.head.commit
-        assert head is not None  # without a HEAD there is nothing that could clash
+        if head is None:
+            applying.forget(repository, combined)
+            names = b", ".join(one.path for one in combined.conflicts)
+            raise EnvgitError(
+                f"could not apply {self.git.abbrev(commit.id)}: it changes what is not there yet"
+                f" ({names.decode('utf-8', 'backslashreplace')}), and there is no commit to stop on"
+            )
         if current.changes:
             combined = applying.beside_changes(
                 repository,
@@ -481,7 +486,6 @@ class Sequencer:
                 source=commit.id,
                 commit=commit.id if forward else None,
                 branch=current.head.branch,
-                root=False,
                 subject=subject,
                 changes=[],
                 author=commit.author,
