@@ -22,6 +22,7 @@ from envgit.porcelain.foundation import (
     messages,
     pending,
     snapshot,
+    trailers,
 )
 from envgit.porcelain.foundation.carry import WouldOverwrite
 from envgit.porcelain.foundation.mergetext import Merging
@@ -314,8 +315,7 @@ class _Merge:
             for one in theirs:
                 text += mergetext.shortlog(self.repository, head, one, self.options.log)
         if self.options.signoff:
-            who = self.repository.signature()
-            text = f"{text.rstrip(chr(10))}\n\nSigned-off-by: {who.name} <{who.email}>\n"
+            text = trailers.signed_off(text, self.repository.signature())
         return text
 
     def _commit(self, joined: Joined, text: str) -> MergeResult:

@@ -438,3 +438,18 @@ def _said_and_undone(pair: Pair, *argv: str) -> None:
     pair.ask("merge", "-q", *argv)
     pair.same("log", "-1", "--format=%B")
     pair.go("reset", "-q", "--hard", "HEAD^")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "merged\n\nReviewed-by: R <r@example.com>",
+        "merged\n\nSigned-off-by: C O Mitter <committer@example.com>",
+        "merged: a title is no trailer",
+        "merged\n\nWords: that are\nno trailers at all",
+    ],
+)
+def test_signing_off_joins_the_trailers_there_are(pair: Pair, message: str) -> None:
+    base = {"f": text("1")}
+    pair.diverge(base, base | {"a": text("a")}, base | {"b": text("b")})
+    _said_and_undone(pair, "--signoff", "-m", message, "exp")

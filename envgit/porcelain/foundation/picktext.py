@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta, timezone
 
 from envgit.layers.ids import CommitId
 from envgit.porcelain.foundation.repository import Repository
-from envgit.repo.signature import Signature
-
-_TRAILER = re.compile(r"[A-Za-z0-9-]+[ \t]*:")
-_GENERATED = ("Signed-off-by: ", "(cherry picked from commit ")
 
 
 def label(repository: Repository, commit: CommitId) -> str:
@@ -41,45 +36,3 @@ def _refer(repository: Repository, commit: CommitId, *, reference: bool) -> str:
     zone = timezone(timedelta(minutes=found.author.offset))
     day = datetime.fromtimestamp(found.author.time, zone).strftime("%Y-%m-%d")
     return f"{repository.git.abbrev(commit)} ({found.subject}, {day})"
-
-
-def with_origin(message: str, commit: CommitId) -> str:
-    """The message with a last line that says what was picked (``-x``)."""
-    text = message if not message or message.endswith("\n") else f"{message}\n"
-    gap = "" if _trailers(text) else "\n"
-    return f"{text}{gap}(cherry picked from commit {commit})\n"
-
-
-def signed_off(message: str, who: Signature) -> str:
-    """The message with the trailer ``Signed-off-by`` (``-s``), unless that is its last one."""
-    line = f"Signed-off-by: {who.name} <{who.email}>"
-    text = message if not message or message.endswith("\n") else f"{message}\n"
-    trailers = _trailers(text)
-    if text == f"{line}\n" or (trailers and trailers[-1] == line):
-        return text
-    if trailers:
-        return f"{text}{line}\n"
-    gap = "\n\n" if not text else "" if text.endswith("\n\n") else "\n"
-    return f"{text}{gap}{line}\n"
-
-
-def _trailers(message: str) -> list[str]:
-    """The lines of the last paragraph, if they are trailers (git-interpret-trailers(1)): all of
-    them, or a quarter when one of them is git's own. The title's paragraph is none."""
-    paragraphs = [part for part in re.split(r"\n(?:[ \t]*\n)+", message.rstrip("\n")) if part]
-    if len(paragraphs) < 2 or message.endswith("\n\n"):
-        return []
-    lines = [line for line in paragraphs[-1].split("\n") if not line.startswith("#")]
-    good = bad = 0
-    ours = last_is_good = False
-    for line in lines:
-        if line.startswith(_GENERATED):
-            ours = last_is_good = True
-            good += 1
-        elif line[:1] in (" ", "\t") and (good or bad):
-            bad += 0 if last_is_good else 1
-        else:
-            last_is_good = _TRAILER.match(line) is not None
-            good += last_is_good
-            bad += not last_is_good
-    return lines if good and (not bad or (ours and good * 3 >= bad)) else []

@@ -25,6 +25,7 @@ from envgit.porcelain.foundation import (
     picktext,
     position,
     snapshot,
+    trailers,
 )
 from envgit.porcelain.foundation.carry import WouldOverwrite
 from envgit.porcelain.foundation.merging import Combined, Side, combine, merged_config
@@ -224,9 +225,9 @@ class Sequencer:
         else:
             text = commit.message
             if options.origin:
-                text = picktext.with_origin(text, commit.id)
+                text = trailers.with_origin(text, commit.id)
         if options.signoff:
-            text = picktext.signed_off(text, self.repository.signature())
+            text = trailers.signed_off(text, self.repository.signature())
         return text
 
     def _stopped(self, oid: CommitId, why: str, combined: Combined) -> Stopped:
