@@ -16,7 +16,7 @@ from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.layers.compare import Change
 from envgit.layers.ids import CommitId
 from envgit.porcelain.foundation import chain, hooks, layering, linking, pending, position, snapshot
-from envgit.porcelain.foundation.carry import Arrival, arrive, at
+from envgit.porcelain.foundation.carry import Arrival, arrive, at, check_unchanged
 from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.position import point
 from envgit.porcelain.foundation.publish import Publication, moving_head, publish
@@ -80,7 +80,7 @@ def switch(
     """
     with repository.locked(verb):
         if orphan is not None:
-            result = _to_orphan(repository, orphan, verb)
+            result = _to_orphan(repository, orphan, verb, discard_changes=discard_changes)
         else:
             result = _switch(
                 repository,
@@ -415,11 +415,22 @@ def _result(
     )
 
 
-def _to_orphan(repository: Repository, name: str, verb: str) -> MoveResult:
-    """A branch without history: HEAD points at it, the worktree stays and is all uncommitted."""
+def _to_orphan(
+    repository: Repository, name: str, verb: str, *, discard_changes: bool
+) -> MoveResult:
+    """A branch without history. As in git, ``switch`` begins it with nothing, and ``checkout`` with
+    what is there, all of it uncommitted."""
     _check_new(repository, name, force=False)
     head = repository.git.head()
     reason = _reason(head, HEADS + name, None)
+    state, before = None, None
+    if verb == "switch" and head.commit is not None:
+        check_idle(repository)
+        state = repository.worktree.state()
+        before = point(repository, state)
+        if not discard_changes:
+            check_unchanged(snapshot.describe(repository), "checkout")
+        state = position.empty(repository, state)
     publish(
         repository,
         repository.git.writer(),
@@ -427,6 +438,9 @@ def _to_orphan(repository: Repository, name: str, verb: str) -> MoveResult:
             verb=verb,
             description=reason,
             head=_head_update(head, HEADS + name, None, reason),
+            state=state,
+            before=before,
+            after=WorktreePoint(None, None) if before is not None else None,
         ),
     )
     return replace(_result(repository, head, HEADS + name, None), created=True)

@@ -141,3 +141,19 @@ def test_rolling_back_to_where_a_command_succeeds(tmp_path: Path) -> None:
     assert stays.stdout == "the check succeeds where we are; nothing was rolled back\n"
     never = cli.run(["rollback", "--check", "false"], cwd=project).exited(1)
     assert "error: 'false' fails in all 2 commits; nothing was changed\n" in never.stderr
+
+
+def test_switch_to_an_orphan_begins_with_nothing(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("x\n")
+    cli.run(["cp", tmp_path / "new", ":new"], cwd=project).ok()
+    refused = cli.run(["switch", "--orphan", "fresh"], cwd=project).exited(1)
+    assert "\tnew\n" in refused.stderr
+    cli.run(["switch", "-f", "--orphan", "fresh"], cwd=project).ok()
+    assert cli.run(["status", "-s"], cwd=project).stdout == ""
+    cli.run(["undo"], cwd=project).ok()
+    assert cli.run(["status", "-s"], cwd=project).stdout == "A  new\n"
+    cli.run(["commit", "-m", "kept"], cwd=project).ok()
+    cli.run(["switch", "--orphan", "fresh"], cwd=project).ok()
+    assert cli.run(["switch", "main"], cwd=project).ok().stdout == ""
+    assert cli.run(["show", "main:new"], cwd=project).stdout == "x\n"
+    assert cli.run(["status", "-s"], cwd=project).stdout == ""

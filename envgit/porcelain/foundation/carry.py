@@ -92,7 +92,8 @@ def arrive(
     here = position.point(repository, state)
     if keep:
         current = snapshot.stable(repository, allow_unflushed=True)
-        if current.changes:
+        # Before a first commit the root directory alone is nothing that anybody made.
+        if any(change.path or change.old for change in current.changes):
             check_no_overlap(current, destination.tree, command)
             if current.head.commit == state.base:
                 return _move_changes(current, destination, here)
@@ -106,6 +107,12 @@ def arrive(
         destination.tree,
     )
     return Arrival(there, here)
+
+
+def check_unchanged(current: Current, command: str) -> None:
+    """Raise WouldOverwrite when anything is uncommitted: nothing would be left of it."""
+    if current.changes:
+        raise _overwriting(command, [change.path for change in current.changes])
 
 
 def check_no_overlap(current: Current, target: Directory, command: str) -> None:
@@ -123,9 +130,13 @@ def check_no_overlap(current: Current, target: Directory, command: str) -> None:
         or any(parent in differing for parent in _parents(path))
     )
     if clash:
-        raise WouldOverwrite(
-            f"Your local changes to the following files would be overwritten by {command}:", clash
-        )
+        raise _overwriting(command, clash)
+
+
+def _overwriting(command: str, paths: Sequence[bytes]) -> WouldOverwrite:
+    return WouldOverwrite(
+        f"Your local changes to the following files would be overwritten by {command}:", paths
+    )
 
 
 def _touched(current: Current) -> Iterator[tuple[bytes, bool]]:

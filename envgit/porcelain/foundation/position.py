@@ -82,6 +82,19 @@ def standing(
     )
 
 
+def empty(repository: Repository, state: State) -> State:
+    """The state of a worktree that shows nothing, as before a first commit."""
+    return state._replace(
+        base=None,
+        depth=0,
+        stack=(),
+        changes=fresh_changes(repository, None),
+        boot_id=None,
+        mountpoints=(),
+        committed_runs=0,
+    )
+
+
 def on_top(
     repository: Repository, state: State, parent: CommitId | None, layer: LayerId
 ) -> tuple[tuple[str, ...], int]:
