@@ -137,6 +137,7 @@ KNOWN: tuple[Setting, ...] = (
     Setting("log.abbrevCommit", "bool", "false", "Shorten ids in ``log`` and ``show``."),
     Setting("log.date", "text", "default", "How ``log`` shows dates, as its ``--date``."),
     Setting("log.decorate", "text", "auto", "Whether ``log`` shows the names of refs."),
+    Setting("log.diffMerges", "text", None, "How ``log -m`` shows merges, as ``--diff-merges``."),
     Setting("log.graphColors", "text", None, "Colours of ``log --graph``, separated by commas."),
     Setting("merge.conflictStyle", "text", "merge", "Markers: ``merge``, ``diff3``, ``zdiff3``."),
     Setting("merge.ff", "text", "true", "``false``: as ``--no-ff``; ``only``: as ``--ff-only``."),

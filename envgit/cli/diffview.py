@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envgit.cli import patch
     from envgit.cli.app import App
     from envgit.layers.renames import FileChange
-    from envgit.porcelain.difference import Difference
+    from envgit.porcelain.difference import Difference, Merged
     from envgit.porcelain.foundation.comparing import Choice, Pickaxe, TextOptions
     from envgit.settings import Settings
 
@@ -53,20 +53,21 @@ class DiffView:
         app: App,
         difference: Difference,
         *,
-        listed: Difference | None = None,
+        merged: Merged | None = None,
         prefix: Callable[[], str] | None = None,
     ) -> None:
         """Write all parts; ``prefix`` gives what precedes each line (the log's graph).
 
-        ``listed`` is the difference that names and patches are of, when not of all.
+        Of a merge, names and patches are of what it ``merged`` itself.
         """
-        from envgit.cli import patch
-
         before = prefix or (lambda: "")
-        listed = difference if listed is None else listed
-        changes = listed.changes
+        changes = difference.changes if merged is None else merged.paths
         written = False
-        for line in self._lists(app, changes):
+        for line in (
+            self._lists(app, difference.changes)
+            if merged is None
+            else (self._combined_lists(app, merged))
+        ):
             app.out.write(before() + line)
             written = True
         lead = before() if prefix is not None else ""
@@ -77,10 +78,19 @@ class DiffView:
             return
         if written and changes:
             app.out.write(before() + "\n")
+        for line in self._patches(app, difference, merged):
+            app.out.write(before() + line)
+
+    def _patches(self, app: App, difference: Difference, merged: Merged | None) -> Iterable[str]:
+        from envgit.cli import combinedview, patch
+
         style = self._style(app)
-        for change in changes:
-            for line in patch.write(change, self._texts(listed), style):
-                app.out.write(before() + line)
+        if merged is not None:
+            for one in merged.paths:
+                yield from combinedview.patch(merged, one, self.text, style)
+            return
+        for change in difference.changes:
+            yield from patch.write(change, self._texts(difference), style)
 
     def _lists(self, app: App, changes: Iterable[FileChange]) -> Iterable[str]:
         from envgit.cli import patch, stat
@@ -97,6 +107,18 @@ class DiffView:
                 yield stat.name_status(change, quote=quote, null=self.null)
             elif "name_only" in self.parts:
                 yield stat.name_only(change, quote=quote, null=self.null)
+
+    def _combined_lists(self, app: App, merged: Merged) -> Iterable[str]:
+        from envgit.cli import combinedview
+
+        quote, null = app.out.path, self.null
+        for one in merged.paths:
+            if "raw" in self.parts:
+                yield combinedview.raw(one, quote=quote, null=null, full=self.full_index)
+            elif "name_status" in self.parts:
+                yield combinedview.name_status(one, quote=quote, null=null)
+            elif "name_only" in self.parts:
+                yield combinedview.name_only(one, quote=quote, null=null)
 
     def _summaries(self, app: App, difference: Difference, *, width: int) -> Iterable[str]:
         from envgit.cli import stat
@@ -241,6 +263,18 @@ def view_of(
         frozenset(parts), text, choice, _widths(taken["stat"]), taken["null"],
         taken["full_index"], prefixes, _words(taken),
     )  # fmt: skip
+
+
+def asks_for_parts(options: dict[str, Any]) -> bool:
+    """Whether a form of differences, or none with -s, is asked for."""
+    named = ("patch", "no_patch", "patch_with_stat", *LISTS, *SUMMARIES)
+    return bool(
+        any(options[name] not in (None, False) for name in named)
+        or options["context"] is not None
+        or options["word_diff"]
+        or options["word_regex"]
+        or options["color_words"] is not None
+    )
 
 
 _NAMES = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli.app import App
 from envgit.cli.logjson import write_json
-from envgit.cli.logoptions import log_options, merges_from, query_from, style_from
+from envgit.cli.logoptions import Merges, log_options, merges_from, query_from, style_from
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
 from envgit.errors import EnvgitError
@@ -47,10 +47,10 @@ def log(
 
         return follow_lines(app, lines, (revisions, picked), query, options, as_json=as_json)
     walked = options.pop("walk_reflogs")
-    merges = merges_from(options)
+    merges = merges_from(app, options)
     asked = dict(options)
     shown = [] if options.pop("full_diff") else picked
-    style = style_from(app, options)
+    style = style_from(app, options, default=merges.default)
     differences = Differences(app, style, merges, shown, follow=query.follow)
     # As git: what is left out for its differences does not count for -n. A graph must see it.
     keep = None if style.always or style.graph is not None else differences.any
@@ -105,7 +105,7 @@ class Differences:
         self,
         app: App,
         style: LogStyle,
-        merges: str,
+        merges: Merges,
         paths: Sequence[str | bytes],
         *,
         follow: bool = False,
@@ -119,8 +119,8 @@ class Differences:
         self._unread: set[tuple[str, bytes]] = set()
 
     def any(self, entry: LogEntry) -> bool:
-        """Whether the commit has any difference to show."""
-        return any(one.difference for one in self(entry))
+        """Whether the commit has any difference to show; a combined one counts even if empty."""
+        return any(one.difference or one.merged is not None for one in self(entry))
 
     def tell(self) -> None:
         """Say what could not be searched."""
@@ -137,14 +137,19 @@ class Differences:
         return self._last[1]
 
     def _of(self, entry: LogEntry) -> list[Shown]:
+        from envgit.porcelain.difference import Merged
+
         parents: Sequence[CommitId | None] = entry.commit.parents or (None,)
-        if len(parents) == 1 or self._merges == "first-parent":
+        how = self._merges.how
+        if len(parents) == 1 and self._merges.implied == "merges":
+            return []
+        if len(parents) == 1 or how == "first-parent":
             return [Shown("", self._between(entry, parents[0]))]
-        if self._merges == "off":
+        if how == "off":
             return []
         found = [self._between(entry, parent) for parent in parents]
-        if self._merges == "combined":
-            return [Shown("", found[0], _in_all(found))]
+        if how in ("combined", "dense"):
+            return [Shown("", found[0], Merged(found, dense=how == "dense"))]
         return [Shown(str(parent), one) for parent, one in zip(parents, found, strict=True)]
 
     def _between(self, entry: LogEntry, parent: CommitId | None) -> Difference:
@@ -164,12 +169,6 @@ class Differences:
         # It may have had another name before: that shows only among all changes.
         every = between(self._app.repository, parent, entry.id, choice=choice)
         return every.only((entry.path,))
-
-
-def _in_all(found: Sequence[Difference]) -> Difference:
-    """The changes from the first parent to a merge that are changes from every parent."""
-    common = set.intersection(*({change.path for change in one.changes} for one in found))
-    return found[0].only(common)
 
 
 @verb("show", "show [<options>] [<object>...]", dashes=True, number="--max-count")
@@ -193,7 +192,8 @@ def show(
     query = query_from(options)
     options.pop("walk_reflogs")
     _no_lines(options)
-    merges = merges_from(options, default="combined")
+    # One asks for the differences of what one names, be it a merge or not.
+    merges = replace(merges_from(app, options, default="dense"), implied="")
     shown_paths = [] if options.pop("full_diff") else picked
     if as_json:
         entries = [_entry(app, name) for name in names or ["HEAD"]]
@@ -292,8 +292,8 @@ def write_reflog(
     if as_json:
         write_json(app, entries, paths, options)
         return
-    merges = merges_from(options)
-    style = style_from(app, options)
+    merges = merges_from(app, options)
+    style = style_from(app, options, default=merges.default)
     style = replace(style, abbreviate=True)
     view = LogView(app, style, Differences(app, style, merges, paths))
     for entry in entries:

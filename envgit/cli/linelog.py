@@ -40,7 +40,7 @@ def follow_lines(
         raise EnvgitError("-L<range>:<file> cannot be used with pathspec")
     if options.pop("walk_reflogs") or options["graph"] or query.follow or query.boundary:
         raise EnvgitError("-L does not go together with -g, --graph, --follow or --boundary")
-    merges_from(options)
+    merges_from(app, options)
     options.pop("full_diff")
     silent = options["no_patch"]
     asked = {**options, "no_patch": True}

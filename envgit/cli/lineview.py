@@ -31,7 +31,7 @@ class LineView:
         app: App,
         difference: Sequence[LineChange],
         *,
-        listed: Any = None,
+        merged: Any = None,
         prefix: Callable[[], str] | None = None,
     ) -> None:
         """Write the changes of one commit."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envgit.cli import colour, formats
 from envgit.cli.dates import DateStyle
-from envgit.cli.diffview import asks_for_colour, diff_options, view_of
+from envgit.cli.diffview import asks_for_colour, asks_for_parts, diff_options, view_of
 from envgit.cli.entries import Decoration, Surroundings
 from envgit.cli.logview import LogStyle
 from envgit.cli.verb import flag, section, value
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 ONELINE = "\0oneline"
 """The value of --pretty that --oneline stands for; like others, it gives way to a later one."""
+
+_ON, _COMBINED, _DENSE, _NONE = "\0-m", "\0-c", "\0--cc", "\0off"
+"""The values of --diff-merges that -m, -c, --cc and --no-diff-merges stand for."""
 
 CHOICE = section(
     "Which commits",
@@ -115,8 +119,15 @@ WRITING = section(
     flag("--no-decorate", "show no names"),
     flag("--no-expand-tabs", "leave tabs in messages"),
     flag("--runs", "show the commands recorded as what made each commit"),
-    flag("-m", "show the differences of merges from each parent", to="each_parent"),
-    value("--diff-merges <how>", "off, first-parent, separate or combined"),
+    flag("-m", "show the differences of merges as log.diffMerges says: from each parent",
+         to="diff_merges", flag_value=_ON),
+    flag("-c", "show what of a merge differs from all parents, in one; implies -p",
+         to="diff_merges", flag_value=_COMBINED),
+    flag("--cc", "the same without what is as in one of them", to="diff_merges",
+         flag_value=_DENSE),
+    value("--diff-merges <how>", "off, on, first-parent, separate, combined or dense-combined"),
+    flag("--no-diff-merges", "show no differences of merges", to="diff_merges",
+         flag_value=_NONE),
 )  # fmt: skip
 
 
@@ -329,22 +340,51 @@ def _runs(app: App) -> Callable[[LogEntry], Sequence[str]]:
     return lines
 
 
-def merges_from(options: dict[str, Any], *, default: str = "off") -> str:
-    """How differences of merges are shown: off, first-parent, separate or combined.
+@dataclass(frozen=True, slots=True)
+class Merges:
+    """How differences of merges are shown.
 
-    Combined shows the files that differ from all parents, and those against the first.
+    ``how``: off, first-parent, separate, combined (-c) or dense (--cc). ``implied``: "all" when
+    patches are shown unless another form is asked for, "merges" when of merges alone.
     """
+
+    how: str
+    implied: str = ""
+
+    @property
+    def default(self) -> tuple[str, ...]:
+        """The form of differences where none is asked for."""
+        return ("patch",) if self.implied else ()
+
+
+_KNOWN = {
+    "off": "off", "none": "off", "first-parent": "first-parent", "1": "first-parent",
+    "separate": "separate", "combined": "combined", "c": "combined",
+    "dense-combined": "dense", "cc": "dense",
+}  # fmt: skip
+
+
+def merges_from(app: App, options: dict[str, Any], *, default: str = "off") -> Merges:
+    """How differences of merges are shown; takes what it reads out of ``options``."""
     first_parent = options.pop("first_parent")
-    how = options.pop("diff_merges")
-    if options.pop("each_parent"):
-        how = how or "separate"
-    if how is None:
-        return "first-parent" if first_parent else default
-    known = {
-        "off": "off", "none": "off", "first-parent": "first-parent", "1": "first-parent",
-        "separate": "separate", "m": "separate", "on": "separate", "c": "combined",
-        "combined": "combined", "cc": "combined", "dense-combined": "combined",
-    }  # fmt: skip
-    if how not in known:
-        raise EnvgitError(f"invalid value for '--diff-merges': '{how}'")
-    return known[how]
+    word = options.pop("diff_merges")
+    if word is None:
+        return Merges("first-parent" if first_parent else default)
+    usual = app.settings.get("log.diffMerges") or "separate"
+    if usual not in _KNOWN:
+        usual = "separate"
+    switches = {
+        _ON: (usual, ""),
+        _COMBINED: ("c", "all"),
+        _DENSE: ("cc", "all"),
+        _NONE: ("off", ""),
+    }
+    name, implied = switches.get(word) or (usual if word in ("on", "m") else word, "merges")
+    if name not in _KNOWN:
+        raise EnvgitError(f"invalid value for '--diff-merges': '{name}'")
+    how = _KNOWN[name]
+    if how == "separate" and first_parent:
+        how = "first-parent"
+    if how == "off" or (implied == "merges" and asks_for_parts(options)):
+        implied = ""
+    return Merges(how, implied)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from envgit.cli.app import App
     from envgit.cli.diffview import DiffView
     from envgit.cli.graph import Graph
-    from envgit.porcelain.difference import Difference
+    from envgit.porcelain.difference import Difference, Merged
     from envgit.porcelain.foundation.comparing import Choice
     from envgit.porcelain.history import LogEntry
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 class Shown:
     """A difference to show with a commit: ``parent`` when it must be named.
 
-    ``listed``, for merges, are the changes that names and patches are shown of; then the commit's
-    message is set off even when there is none.
+    ``merged`` is what names and patches of a merge are shown of; then the commit's message is set
+    off even when there is none.
     """
 
     parent: str
     difference: Difference
-    listed: Difference | None = None
+    merged: Merged | None = None
 
 
 Differences = Callable[["LogEntry"], Sequence[Shown]]
@@ -79,14 +79,14 @@ class LogView:
             graph.update(entry.id, entry.edges, "o" if entry.mark == "-" else entry.mark or "*")
         shown = False
         for one in self._differences(entry) if style.view else ():
-            if not one.difference and one.listed is None:
+            if not one.difference and one.merged is None:
                 continue
             self._commit(entry, one.parent)
             shown = True
-            self._separate(merged=one.listed is not None)
+            self._separate(merged=one.merged is not None)
             assert style.view is not None
             prefix = graph.padding_line if graph is not None else None
-            style.view.write(self._app, one.difference, listed=one.listed, prefix=prefix)
+            style.view.write(self._app, one.difference, merged=one.merged, prefix=prefix)
         if not shown and (style.always or (style.view is None and self._differs(entry))):
             self._commit(entry, "")
             shown = True

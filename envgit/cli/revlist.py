@@ -125,7 +125,7 @@ def _plain(
 
 def _formatted(app: App, entries: Iterable[LogEntry], options: dict[str, Any]) -> None:
     """As the log writes them, with a line of the id before one's own format, too."""
-    merges = merges_from(options)
+    merges = merges_from(app, options)
     style = replace(style_from(app, options), view=None)
     if style.graph is not None:
         view = LogView(app, style, Differences(app, style, merges, []))

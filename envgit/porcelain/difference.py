@@ -11,11 +11,13 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
-from envgit.layers import compare
+from envgit.layers import combine, compare
+from envgit.layers.combine import CombinedHunk as CombinedHunk
 from envgit.layers.compare import Change
 from envgit.layers.entry import Entry, Kind
 from envgit.layers.ids import CommitId
 from envgit.layers.interest import picks, wanted_by
+from envgit.layers.lines import split
 from envgit.layers.pathspec import Pathspec
 from envgit.layers.renames import FileChange, classify, detect
 from envgit.layers.view import Overlay, ViewError
@@ -178,6 +180,67 @@ class Difference:
     def _read_for_renames(self, change: FileChange, new: bool) -> bytes | None:
         entry = change.new if new else change.old
         return self._content(int(new), change.path if new else change.old_path, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class MergedPath:
+    """A path at which a merge differs from every parent, with its change from each of them."""
+
+    path: bytes
+    changes: tuple[FileChange, ...]
+
+    @property
+    def new(self) -> Entry | None:
+        """What the merge has there."""
+        return self.changes[0].new
+
+    @property
+    def parents(self) -> tuple[Entry | None, ...]:
+        """What each parent has there, or where the file was renamed from."""
+        return tuple(change.old for change in self.changes)
+
+
+class Merged:
+    """What a merge made itself: the paths that differ from all parents, in bytewise order.
+
+    ``differences`` are those from each parent. ``dense``: of texts, leave out what is as in a
+    parent (git's ``--cc``; ``-c`` keeps it).
+    """
+
+    def __init__(self, differences: Sequence[Difference], *, dense: bool) -> None:
+        self._differences = differences
+        self.dense = dense
+        found = [{change.path: change for change in one.changes} for one in differences]
+        common = sorted(set.intersection(*(set(one) for one in found)))
+        self.paths = tuple(MergedPath(path, tuple(one[path] for one in found)) for path in common)
+
+    def hunks(self, one: MergedPath, options: TextOptions) -> Sequence[CombinedHunk] | None:
+        """The combined hunks; None when a side is binary, too large or not in the store."""
+        sides = [
+            difference._content(0, change.old_path, change.old)
+            for difference, change in zip(self._differences, one.changes, strict=True)
+        ]
+        result = self._differences[0]._content(1, one.path, one.new)
+        texts_of = [side for side in (*sides, result) if side is not None]
+        if len(texts_of) <= len(sides):
+            return None
+        # As git: even with --text.
+        if any(map(texts.is_binary, texts_of)):
+            return None
+        *old, new = texts_of
+        parents = [
+            (
+                split(side),
+                texts.changed_lines(
+                    side, new, whitespace=options.whitespace, algorithm=options.algorithm
+                ),
+            )
+            for side in old
+        ]
+        same = combine.comparer(options.whitespace)
+        return list(
+            combine.hunks(split(new), parents, dense=self.dense, context=options.context, same=same)
+        )
 
 
 def _size(entry: Entry | None) -> int:
