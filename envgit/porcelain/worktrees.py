@@ -185,6 +185,8 @@ def _make_room(repository: Repository, path: str, project: str, *, force: bool) 
     """Check that nothing is in the way; a worktree that was there once gives way to ``force``."""
     if os.path.lexists(project) and not (os.path.isdir(project) and not os.listdir(project)):
         raise PathTaken(f"'{path}' already exists")
+    if f"{project}/".startswith(f"{os.path.realpath(repository.common)}/"):
+        raise PathTaken(f"'{path}' lies inside the repository")
     for each in linking.worktrees(repository):
         if os.path.realpath(each.path) != project:
             continue
@@ -421,6 +423,8 @@ def _find(repository: Repository, path: str) -> WorktreeInfo:
     known = linking.worktrees(repository)
     real = os.path.realpath(path)
     found = [each for each in known if os.path.realpath(each.path) == real]
+    if len(found) > 1:  # all but one are left over from folders that were deleted
+        found = [each for each in found if each.prunable is None]
     if not found:
         parts = [part for part in path.split("/") if part not in ("", ".")]
         found = [

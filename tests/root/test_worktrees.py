@@ -294,6 +294,62 @@ def test_copied(lab: Lab, there: Linked) -> None:
     lab.fsck()
 
 
+def test_copied_where_a_copy_was_deleted(lab: Lab, there: Linked) -> None:
+    copy = lab.top / "copy"
+    for _ in range(2):
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(there.project, copy)
+        assert "is a copy" in at(copy, lab, "status").ok().said
+    lines = lab.call(["worktree", "list"]).ok().said.splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith(f"{copy} ")] == [
+        "prunable",
+        "HEAD)",
+    ]
+    said = lab.call(["worktree", "prune", "-v"]).ok().said
+    assert said == "Removing worktrees/copy: duplicate entry\n"
+    assert "nothing to commit" in at(copy, lab, "status").ok().said
+    shutil.rmtree(copy)
+    shutil.copytree(there.project, copy)
+    at(copy, lab, "status").ok()
+    lab.call(["worktree", "remove", str(copy)]).ok()
+    assert not copy.exists()
+    lab.fsck()
+
+
+def test_inside_the_repository(lab: Lab) -> None:
+    before = sorted(os.listdir(lab.project / ".envgit"))
+    for inside in ("", "worktrees/linked/x", "refs/heads/x"):
+        answer = lab.call(["worktree", "add", "-q", f".envgit/{inside}"])
+        assert answer.status == 128
+        assert "lies inside the repository" in answer.said or "already exists" in answer.said
+    assert sorted(os.listdir(lab.project / ".envgit")) == before
+    assert set(linked.paths(lab)) == {"", "linked"}
+
+
+def test_a_fifo_is_no_gitfile(lab: Lab, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".envgit")
+    answer = at(tmp_path, lab, "status")
+    assert answer.status == 128
+    assert "(or any of the parent directories)" in answer.said
+    (tmp_path / ".envgit").unlink()
+    (tmp_path / ".envgit").write_text("gitdir: " + "a" * 100_000)
+    answer = at(tmp_path, lab, "status")
+    assert answer.said == f"fatal: invalid gitfile format: {tmp_path}/.envgit\n"
+
+
+def test_files_of_a_place_that_are_none(lab: Lab, there: Linked) -> None:
+    place = lab.project / ".envgit/worktrees/linked"
+    (place / "gitdir").unlink()
+    os.mkfifo(place / "gitdir")
+    assert "prunable" in lab.call(["worktree", "list"]).ok().said
+    (place / "locked").mkdir()
+    assert "locked" in lab.call(["worktree", "list"]).ok().said
+    lab.call(["worktree", "prune"]).ok()
+    assert place.exists()
+    (place / "commondir").write_bytes(b"a\0b")
+    assert there.call(["status"]).status == 128
+
+
 def test_files_that_name_no_repository(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / ".envgit").write_text("nonsense\n")
     answer = at(tmp_path, lab, "status")
@@ -317,6 +373,19 @@ def test_one_that_is_broken_breaks_no_other(lab: Lab) -> None:
     (lab.project / ".envgit/worktrees/linked/HEAD").write_text("nonsense\n")
     for line in ("branch -v", "switch -c more", "worktree list", "gc -q", "undo"):
         lab.call(line.split()).ok()
+
+
+def test_one_that_is_broken_is_pruned_with_the_others(lab: Lab, there: Linked) -> None:
+    lab.call(["worktree", "add", "-q", "gone"]).ok()
+    linked.write(there, "etc/b", EXACTLY)
+    for name in ("gone", "linked"):
+        shutil.rmtree(lab.project / name)
+    (lab.project / ".envgit/worktrees/linked/HEAD").write_text("")
+    lab.call(["worktree", "prune"]).ok()
+    assert set(linked.paths(lab)) == {""}
+    lab.call(["undo"]).ok()
+    assert read(there, "etc/b") == EXACTLY
+    lab.fsck()
 
 
 def test_init_in_one(lab: Lab, there: Linked) -> None:

@@ -119,7 +119,12 @@ def why_prunable(place: str) -> str | None:
         return "invalid gitdir file"
     if not os.path.exists(os.path.join(place, file)):
         return "gitdir file points to non-existent location"
-    return None
+    # The folder was deleted, and another one took its place before this one was pruned.
+    other = places.read_link(os.path.join(place, file))
+    if other is None or other == place or os.path.dirname(other) != os.path.dirname(place):
+        return None
+    taken = places.is_repository(other) and places.read_line(other, "gitdir") == file
+    return "duplicate entry" if taken else None
 
 
 def occupied(repository: Repository) -> dict[str, str]:
@@ -253,18 +258,31 @@ def refreshed(repository: Repository, name: str) -> Record:
         if value is not None:
             private[ref] = value
     identity = places.worktree_id(place)
-    where = WorktreePoint(refs.head().commit, None)
+    head, where = _head(repository, name, refs)
     if identity is not None and there.named_worktree().exists():
         where = position.point(there, there.named_worktree().state())
     return Record(
         name=name,
         project=places.project_dir(place),
         id=None if identity is None else WorktreeId(identity),
-        head=refs.head().value,
+        head=head,
         where=where,
         private=tuple(sorted(private.items())),
         locked=places.read_line(place, "locked"),
     )
+
+
+def _head(repository: Repository, name: str, refs: Refs) -> tuple[str, WorktreePoint]:
+    """A worktree's HEAD and its commit; where that file is broken, as they were last recorded."""
+    try:
+        head = refs.head()
+    except CorruptRef:
+        oid = repository.git.ref(LINKED + name)
+        if oid is None:
+            raise
+        last = read(repository, oid)
+        return last.head, WorktreePoint(last.where.base, None)
+    return head.value, WorktreePoint(head.commit, None)
 
 
 # -- on the way to a publication ------------------------------------------------------------------

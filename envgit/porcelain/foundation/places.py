@@ -9,6 +9,7 @@ repository, its *place*: HEAD and whatever is this worktree's alone. The place n
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -83,12 +84,8 @@ def is_repository(path: str) -> bool:
 
 def read_link(file: str) -> str | None:
     """The folder that a file ``.envgit`` names (``gitdir: PATH``), or None if it is none."""
-    try:
-        with open(file, "rb") as stream:
-            data = stream.read(1 << 16)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
-    if not data.startswith(b"gitdir:"):
+    data = _read(file)
+    if data is None or not data.startswith(b"gitdir:") or len(data) > _LONGEST:
         return None
     target = os.fsdecode(data[7:].strip())
     return os.path.normpath(os.path.join(os.path.dirname(file), target)) if target else None
@@ -119,11 +116,29 @@ def linked(common: str) -> list[str]:
 
 
 def read_line(path: str, name: str) -> str | None:
-    """The text of a file of one line in ``path``, or None without one."""
+    """The text of a file of one line in ``path``, or None without one; empty for what is no file.
+
+    As in git, to which these are C strings, a NUL ends it.
+    """
+    file = os.path.join(path, name)
+    data = _read(file)
+    if data is None:
+        return "" if os.path.lexists(file) else None
+    return os.fsdecode(data.partition(b"\0")[0]).rstrip("\n")
+
+
+_LONGEST = 1 << 16
+
+
+def _read(file: str) -> bytes | None:
+    """The beginning of a regular file; None for anything else. Opening a FIFO would hang, and
+    anybody can put one called ``.envgit`` into /tmp."""
     try:
-        with open(os.path.join(path, name), "rb") as stream:
-            return os.fsdecode(stream.read(1 << 16)).rstrip("\n")
-    except (FileNotFoundError, NotADirectoryError):
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            return None
+        with open(file, "rb") as stream:
+            return stream.read(_LONGEST + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 
