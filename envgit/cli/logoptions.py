@@ -301,10 +301,9 @@ def _shortener(app: App) -> Callable[[str], str]:
     chosen = app.settings.get_text("core.abbrev").lower()
     if chosen in ("no", "false", "off"):
         return str
-    git = app.repository.git
-    if not chosen.isdigit():
-        return git.abbrev
-    return lambda oid: git.abbrev(oid, int(chosen))
+    shorten = app.repository.git.shortener()
+    digits = int(chosen) if chosen.isdigit() else None
+    return lambda oid: shorten(oid, digits)
 
 
 def _columns(app: App) -> int:

@@ -81,14 +81,15 @@ def list_branches(
     git = repository.git
     head = git.head()
     taken = linking.occupied(repository)
+    listed = [(ref, CommitId(oid)) for ref, oid in _matching(repository, HEADS, patterns)]
+    passing = _passing(
+        repository, {oid for _, oid in listed}, contains, no_contains, merged, no_merged, points_at
+    )
     found = []
-    for ref, commit in sorted(git.refs(HEADS).items()):
+    for ref, oid in listed:
+        if oid not in passing:
+            continue
         name = ref.removeprefix(HEADS)
-        if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
-            continue
-        oid = CommitId(commit)
-        if not _passes(repository, oid, contains, no_contains, merged, no_merged, points_at):
-            continue
         subject, current = git.commit(oid).subject, ref == head.symbolic
         elsewhere = None if current else taken.get(ref)
         found.append(BranchInfo(name, oid, subject, current, elsewhere))
@@ -219,15 +220,17 @@ def list_tags(
 ) -> list[TagInfo]:
     """The tags in the order of their names."""
     git = repository.git
-    found = []
-    for ref, oid in sorted(git.refs(TAGS).items()):
-        name = ref.removeprefix(TAGS)
-        if patterns and not any(fnmatchcase(name, pattern) for pattern in patterns):
-            continue
+    listed = []
+    for ref, oid in _matching(repository, TAGS, patterns):
         tag = git.tag(oid)
-        commit = CommitId(tag.target if tag is not None else oid)
-        if not _passes(repository, commit, contains, None, None, None, points_at):
+        listed.append((ref, CommitId(tag.target if tag is not None else oid), tag))
+    commits = {commit for _, commit, _ in listed}
+    passing = _passing(repository, commits, contains, None, None, None, points_at)
+    found = []
+    for ref, commit, tag in listed:
+        if commit not in passing:
             continue
+        name = ref.removeprefix(TAGS)
         message = tag.message if tag is not None else git.commit(commit).message
         found.append(TagInfo(name, commit, tag is not None, message))
     return found
@@ -303,20 +306,37 @@ def _publish(
     )
 
 
-def _passes(
+def _matching(
+    repository: Repository, prefix: str, patterns: Sequence[str]
+) -> list[tuple[str, str]]:
+    """(full name, object id) of the refs whose short name one of the patterns matches, if any."""
+    return [
+        (ref, oid)
+        for ref, oid in sorted(repository.git.refs(prefix).items())
+        if not patterns
+        or any(fnmatchcase(ref.removeprefix(prefix), pattern) for pattern in patterns)
+    ]
+
+
+def _passing(
     repository: Repository,
-    commit: CommitId,
+    commits: set[CommitId],
     contains: str | None,
     no_contains: str | None,
     merged: str | None,
     no_merged: str | None,
     points_at: str | None,
-) -> bool:
+) -> set[CommitId]:
+    """Those of the commits that the filters let through; each walks the history once for all."""
     git = repository.git
-    return not (
-        (contains is not None and not git.is_ancestor(git.resolve(contains), commit))
-        or (no_contains is not None and git.is_ancestor(git.resolve(no_contains), commit))
-        or (merged is not None and not git.is_ancestor(commit, git.resolve(merged)))
-        or (no_merged is not None and git.is_ancestor(commit, git.resolve(no_merged)))
-        or (points_at is not None and git.resolve(points_at) != commit)
-    )
+    if points_at is not None:
+        commits = commits & {git.resolve(points_at)}
+    if contains is not None:
+        commits = git.containing(git.resolve(contains), commits)
+    if no_contains is not None:
+        commits = commits - git.containing(git.resolve(no_contains), commits)
+    if merged is not None:
+        commits = commits & git.ancestors(git.resolve(merged))
+    if no_merged is not None:
+        commits = commits - git.ancestors(git.resolve(no_merged))
+    return commits

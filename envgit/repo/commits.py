@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
@@ -15,8 +15,6 @@ from envgit.repo.traversal import Point
 ROOTFS = b"rootfs"
 LAYER = b"layer"
 _TIME = re.compile(rb"^(author|committer) .*> (\d+) ", re.MULTILINE)
-NO_TREE = TreeId("")
-NO_LAYER = LayerId("")
 
 
 class ObjectMissing(EnvgitError):
@@ -31,18 +29,80 @@ class NotAnEnvironment(EnvgitError):
     """A git commit that holds no environment (it was not made by envgit)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit. ``rootfs`` and ``layer`` are empty strings when it holds no environment."""
+Environment = tuple[TreeId, LayerId]
+NO_ENVIRONMENT: Environment = (TreeId(""), LayerId(""))
 
-    id: CommitId
-    tree: TreeId
-    parents: tuple[CommitId, ...]
-    author: Signature
-    committer: Signature
-    message: str
-    rootfs: TreeId = NO_TREE
-    layer: LayerId = NO_LAYER
+
+class Commit:
+    """A commit, of which only what is asked for is read: a log goes through thousands.
+
+    ``rootfs`` and ``layer`` are empty strings when it holds no environment; ``environment`` finds
+    them by the id of the commit's tree.
+    """
+
+    __slots__ = ("_environment", "_find", "_head", "_text", "_values", "id", "parents", "tree")
+
+    def __init__(
+        self,
+        oid: str,
+        data: bytes,
+        environment: Callable[[TreeId], Environment] = lambda _: NO_ENVIRONMENT,
+    ) -> None:
+        self.id = CommitId(oid)
+        self.tree = TreeId(data[5:45].decode() if data.startswith(b"tree ") else "")
+        self.parents = _parents(data)
+        self._head, _, self._text = data.partition(b"\n\n")
+        self._values: dict[bytes, bytes] | None = None
+        self._environment: Environment | None = None
+        self._find = environment
+
+    def __repr__(self) -> str:
+        return f"Commit({self.id})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Commit) and (self.id, self.tree) == (other.id, other.tree)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def _header(self, name: bytes) -> bytes:
+        if self._values is None:
+            self._values = {}
+            for key, value in _headers(self._head):
+                self._values.setdefault(key, value)
+        return self._values.get(name, b"")
+
+    @property
+    def author(self) -> Signature:
+        """Who made the change."""
+        return Signature.parse(self._header(b"author"))
+
+    @property
+    def committer(self) -> Signature:
+        """Who recorded it."""
+        return Signature.parse(self._header(b"committer"))
+
+    @property
+    def message(self) -> str:
+        """The whole message."""
+        known = b"\nencoding " in self._head
+        encoding = self._header(b"encoding").decode("ascii", "replace") if known else "utf-8"
+        return _decode(self._text, encoding)
+
+    @property
+    def rootfs(self) -> TreeId:
+        """The tree of its root filesystem."""
+        return self._environment_ids()[0]
+
+    @property
+    def layer(self) -> LayerId:
+        """The tree of its layer."""
+        return self._environment_ids()[1]
+
+    def _environment_ids(self) -> Environment:
+        if self._environment is None:
+            self._environment = self._find(self.tree)
+        return self._environment
 
     @property
     def subject(self) -> str:
@@ -120,37 +180,17 @@ def encode_tag(target: str, kind: str, name: str, tagger: Signature, message: st
 
 def parse_commit(oid: str, data: bytes) -> Commit:
     """Read a raw commit; rootfs and layer are left empty."""
-    headers, message = _split(data)
-    parents: list[CommitId] = []
-    values: dict[bytes, bytes] = {}
-    for key, value in headers:
-        if key == b"parent":
-            parents.append(CommitId(value.decode()))
-        else:
-            values.setdefault(key, value)
-    encoding = values.get(b"encoding", b"utf-8").decode("ascii", "replace")
-    return Commit(
-        id=CommitId(oid),
-        tree=TreeId(values.get(b"tree", b"").decode()),
-        parents=tuple(parents),
-        author=Signature.parse(values.get(b"author", b"")),
-        committer=Signature.parse(values.get(b"committer", b"")),
-        message=_decode(message, encoding),
-    )
+    return Commit(oid, data)
 
 
 def parse_point(oid: CommitId, data: bytes) -> Point:
     """What a walk needs of a raw commit, without looking at the rest."""
-    parents: list[CommitId] = []
-    at = data.find(b"\n") + 1
-    while data.startswith(b"parent ", at):
-        parents.append(CommitId(data[at + 7 : at + 47].decode()))
-        at += 48
-    author = _TIME.search(data, at)
+    parents = _parents(data)
+    author = _TIME.search(data, 46 + 48 * len(parents))
     committer = _TIME.search(data, author.end()) if author else None
     return Point(
         oid,
-        tuple(parents),
+        parents,
         int(committer[2]) if committer else 0,
         int(author[2]) if author else 0,
     )
@@ -158,8 +198,8 @@ def parse_point(oid: CommitId, data: bytes) -> Point:
 
 def parse_tag(oid: str, data: bytes) -> Tag:
     """Read a raw tag object."""
-    headers, message = _split(data)
-    values = dict(headers)
+    head, _, message = data.partition(b"\n\n")
+    values = dict(_headers(head))
     tagger = values.get(b"tagger")
     return Tag(
         id=oid,
@@ -171,18 +211,29 @@ def parse_tag(oid: str, data: bytes) -> Tag:
     )
 
 
-def _split(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The header lines (continuation lines joined to theirs) and the message."""
-    head, _, message = data.partition(b"\n\n")
-    headers: list[tuple[bytes, bytes]] = []
+def _parents(data: bytes) -> tuple[CommitId, ...]:
+    """They follow the line of the tree, 48 bytes each."""
+    at = 46
+    if not data.startswith(b"parent ", at):
+        return ()
+    found = []
+    while data.startswith(b"parent ", at):
+        found.append(CommitId(data[at + 7 : at + 47].decode()))
+        at += 48
+    return tuple(found)
+
+
+def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
+    """The header lines, continuation lines joined to theirs."""
+    found: list[tuple[bytes, bytes]] = []
     for line in head.split(b"\n"):
-        if line.startswith(b" ") and headers:
-            key, value = headers[-1]
-            headers[-1] = (key, value + b"\n" + line[1:])
+        if line.startswith(b" ") and found:
+            key, value = found[-1]
+            found[-1] = (key, value + b"\n" + line[1:])
         else:
             key, _, value = line.partition(b" ")
-            headers.append((key, value))
-    return headers, message
+            found.append((key, value))
+    return found
 
 
 def _decode(message: bytes, encoding: str) -> str:

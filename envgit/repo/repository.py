@@ -8,7 +8,7 @@ first object is read: refs alone need none of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,8 +19,10 @@ from envgit.layers.ids import CommitId, LayerId, OperationId, TreeId
 from envgit.repo import reflog
 from envgit.repo.commits import (
     LAYER,
+    NO_ENVIRONMENT,
     ROOTFS,
     Commit,
+    Environment,
     NotAnEnvironment,
     ObjectCorrupt,
     ObjectMissing,
@@ -160,27 +162,22 @@ class GitRepository:
             return known
         # What a walk has met is a commit: a log of thousands need not ask for the kind of each.
         commit_id = CommitId(oid) if oid in self._points else self.peel(oid)
-        plain = parse_commit(commit_id, self.read(commit_id)[1])
-        try:
-            tree = self._tree(plain.tree)
-        except TreeError:
-            tree = {}  # modes that envgit does not write
-        rootfs, layer = tree.get(ROOTFS), tree.get(LAYER)
-        if rootfs and layer and rootfs[0] and layer[0] and FILE_NAME in tree:
-            plain = Commit(
-                plain.id,
-                plain.tree,
-                plain.parents,
-                plain.author,
-                plain.committer,
-                plain.message,
-                TreeId(rootfs[1].hex()),
-                LayerId(layer[1].hex()),
-            )
+        found = Commit(commit_id, self.read(commit_id)[1], self._environment)
         if len(self._commits) >= _CACHED_COMMITS:
             self._commits.clear()
-        self._commits[oid] = plain
-        return plain
+        self._commits[oid] = found
+        return found
+
+    def _environment(self, tree: TreeId) -> Environment:
+        """The ids of what the tree of a commit holds; empty ones if it is no environment's."""
+        try:
+            raw = self._tree(tree)
+        except TreeError:
+            return NO_ENVIRONMENT  # modes that envgit does not write
+        rootfs, layer = raw.get(ROOTFS), raw.get(LAYER)
+        if rootfs and layer and rootfs[0] and layer[0] and FILE_NAME in raw:
+            return TreeId(rootfs[1].hex()), LayerId(layer[1].hex())
+        return NO_ENVIRONMENT
 
     def peel(self, oid: str) -> CommitId:
         """The commit that an id leads to through annotated tags; raises ObjectMissing."""
@@ -357,6 +354,18 @@ class GitRepository:
 
         return history.is_ancestor(self, ancestor, descendant)
 
+    def ancestors(self, commit: CommitId) -> set[CommitId]:
+        """The commit and all that is reachable from it."""
+        from envgit.repo import history
+
+        return history.ancestors(self, commit)
+
+    def containing(self, commit: CommitId, tips: Iterable[CommitId]) -> set[CommitId]:
+        """Those of ``tips`` from which ``commit`` is reachable."""
+        from envgit.repo import history
+
+        return history.containing(self, commit, tips)
+
     def ahead_behind(self, local: str, upstream: str) -> tuple[int, int]:
         """How many commits only ``local`` has, and only ``upstream``."""
         ahead = sum(1 for _ in self.walk([local], [upstream]))
@@ -368,6 +377,12 @@ class GitRepository:
         Without a length it is git's: 7, and more for repositories of over 16,384 objects.
         """
         return self._abbreviator.shorten(oid, length)
+
+    def shortener(self) -> Callable[[str, int | None], str]:
+        """abbrev() for thousands of ids: objects that come after the first one do not count."""
+        from envgit.repo.history import Abbreviator
+
+        return Abbreviator(self.path, still=True).shorten
 
     @cached_property
     def _abbreviator(self) -> Abbreviator:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A commit as the walk sees it; times are seconds since the epoch."""
+class Point(NamedTuple):
+    """A commit as the walk sees it; times are seconds since the epoch.
+
+    It and Step are tuples, for there are as many as commits: they are made in half the time.
+    """
 
     id: CommitId
     parents: tuple[CommitId, ...]
@@ -26,8 +29,7 @@ class Point:
     author_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A commit to show. ``parents`` are those left after simplification; ``edges`` those of them
     that will be shown (what a graph draws); ``left``: from the left side of ``A...B``; ``same``:
     the other side has a commit of the same changes; ``boundary``: not of the range, but a parent
@@ -73,6 +75,10 @@ class Rules:
     cherry: str = ""
     changes: Callable[[Point], Hashable] | None = None
     children: bool = False
+
+
+_Queued = tuple[int, int, Point]
+"""By date, the newest first, then as met."""
 
 
 class NoBottom(EnvgitError):
@@ -154,56 +160,58 @@ class Traversal:
         return found
 
     def _stream(self) -> Iterator[Point]:
-        queue: list[tuple[int, int, CommitId]] = []
+        queue: list[_Queued] = []
         seen: set[CommitId] = set()
         counter = self._push(queue, self._include, seen, 0)
+        simplified = self._rules.treesame is not None
         while queue:
-            point = self._point(heapq.heappop(queue)[2])
+            point = heapq.heappop(queue)[2]
             if self._too_old(point):
                 continue
-            self._simplify(point)
-            point = self._point(point.id)
+            if simplified:
+                self._simplify(point)
+                point = self._point(point.id)
             counter = self._push(queue, self._followed(point), seen, counter)
-            self._pass_left(point)
+            if self._left:
+                self._pass_left(point)
             yield point
 
     def _push(
-        self,
-        queue: list[tuple[int, int, CommitId]],
-        ids: Sequence[CommitId],
-        seen: set[CommitId],
-        counter: int,
+        self, queue: list[_Queued], ids: Sequence[CommitId], seen: set[CommitId], counter: int
     ) -> int:
         for oid in ids:
             if oid not in seen:
                 seen.add(oid)
-                heapq.heappush(queue, (-self._point(oid).time, counter, oid))
+                point = self._point(oid)
+                heapq.heappush(queue, (-point.time, counter, point))
                 counter += 1
         return counter
 
     def _limited(self) -> list[Point]:
         """All commits of the range, newest first; what is excluded is known before any is shown."""
-        queue: list[tuple[int, int, CommitId]] = []
+        queue: list[_Queued] = []
         seen: set[CommitId] = set()
+        done: set[CommitId] = set()
         self._dull = set(self._exclude)
         # As git: what an excluded tip is made of is known to be excluded before the walk begins.
         self._dull.update(oid for tip in self._exclude for oid in self._point(tip).parents)
         counter = self._push(queue, [*self._include, *self._exclude], seen, 0)
-        waiting = sum(1 for _, _, oid in queue if oid not in self._dull)
+        waiting = sum(1 for _, _, point in queue if point.id not in self._dull)
         found: list[Point] = []
         oldest: int | None = None
         while queue:
             # Dull commits go on until none of them can still reach a commit that was found.
             if waiting == 0 and (oldest is None or -queue[0][0] < oldest):
                 break
-            point = self._point(heapq.heappop(queue)[2])
+            point = heapq.heappop(queue)[2]
+            done.add(point.id)
             dull = point.id in self._dull
             waiting -= not dull
             if not dull and self._too_old(point):
                 dull = True
                 self._dull.add(point.id)
             if dull:
-                waiting -= self._mark_dull(point, queue)
+                waiting -= sum(oid in seen and oid not in done for oid in self._mark_dull(point))
             else:
                 self._simplify(point)
                 point = self._point(point.id)
@@ -259,21 +267,20 @@ class Traversal:
         self._dull.update(point.id for point in points if point.id not in marked)
         return [point for point in points if point.id in marked]
 
-    def _mark_dull(self, point: Point, queue: list[tuple[int, int, CommitId]]) -> int:
-        """Mark the ancestors known so far; returns how many of them were waiting in the queue."""
-        queued = {oid for _, _, oid in queue}
+    def _mark_dull(self, point: Point) -> list[CommitId]:
+        """Mark the ancestors known so far; returns those that were not marked before."""
         stack = list(point.parents)
-        count = 0
+        fresh: list[CommitId] = []
         while stack:
             oid = stack.pop()
             if oid in self._dull:
                 continue
             self._dull.add(oid)
-            count += oid in queued
+            fresh.append(oid)
             known = self._points.get(oid)
             if known is not None:
                 stack += known.parents
-        return count
+        return fresh
 
     def _too_old(self, point: Point) -> bool:
         return self._rules.since is not None and point.time < self._rules.since
@@ -324,7 +331,7 @@ class Traversal:
             if not same(point, self._point(parent)):
                 differs[counts] = True
             elif not self._rules.full_history and counts:
-                self._points[point.id] = replace(point, parents=(parent,))
+                self._points[point.id] = point._replace(parents=(parent,))
                 self._same.add(point.id)
                 return
             else:

@@ -184,3 +184,47 @@ def test_merge_bases(tmp_path: Path, seed: int) -> None:
 
 def test_clock_of_the_tests() -> None:
     assert who().time == CLOCK
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_which_tips_contain_a_commit(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "r.git"
+    write_history(path, random_parents(random.Random(seed), 60, octopus=0.2))
+    repository = GitRepository.open(str(path))
+    ids = [CommitId(oid) for oid in git(path, "rev-list", "--all").decode().split()]
+    for number, oid in enumerate(ids):
+        git(path, "update-ref", f"refs/heads/at{number}", oid)
+    for oid in ids[::7]:
+        listed = git(path, "branch", "--format=%(objectname)", "--contains", oid).decode().split()
+        assert repository.containing(oid, ids) == set(listed)
+        listed = git(path, "branch", "--format=%(objectname)", "--merged", oid).decode().split()
+        assert repository.ancestors(oid) == set(listed)
+
+
+def test_tags_of_tags_contain_what_their_commits_do(history: History) -> None:
+    repository = history.git
+    first = repository.resolve("main")
+    tags = {CommitId(oid): name for name, oid in repository.refs("refs/tags/").items()}
+    found = {tags[oid] for oid in repository.containing(first, tags)}
+    listed = git(Path(repository.path), "tag", "--contains", first).decode().split()
+    assert found == {f"refs/tags/{name}" for name in listed}
+    assert "refs/tags/v1.1" in found and "refs/tags/of-tree" not in found
+
+
+def test_a_log_reads_no_tree(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = GitRepository.open(history.git.path)
+    kinds = []
+    read = GitRepository.read
+
+    def counting(self: GitRepository, oid: str) -> tuple[str, bytes]:
+        found = read(self, oid)
+        kinds.append(found[0])
+        return found
+
+    monkeypatch.setattr(GitRepository, "read", counting)
+    head = repository.resolve("HEAD")
+    for oid in repository.walk([head]):
+        assert repository.git_commit(oid).subject
+    assert "tree" not in kinds
+    assert repository.git_commit(head).rootfs
+    assert "tree" in kinds
