@@ -309,6 +309,8 @@ def _message(
             template=wording.template,
             verify=wording.verify,
         )
+    if "\0" in text:
+        raise EnvgitError("a NUL byte in commit log message not allowed.")
     lines = [line.rstrip() for line in text.strip("\n").split("\n")]
     if not any(lines):
         if may_be_empty:

@@ -70,6 +70,6 @@ def translate(error: OSError, doing: str, path: str) -> StoreError:
     if error.errno in _FORBIDDEN:
         return StoreNotWritable(
             message,
-            hint="the store must be writable by you; core.store or ENVGIT_STORE name another",
+            hint="it must be writable by you; core.store or ENVGIT_STORE name another store",
         )
     return StoreError(message)

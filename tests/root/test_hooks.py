@@ -206,6 +206,14 @@ def test_a_refused_commit_leaves_everything_as_it_was(hooked: Hooked) -> None:
     assert hooked.run("run", "cat", "/etc/new").ok().stdout == "new\n"
 
 
+def test_a_message_with_a_nul_byte_is_refused_as_by_git(hooked: Hooked) -> None:
+    before = hooked.head()
+    hooked.hook("commit-msg", r"""printf 'a\000b\n' > "$1" """)
+    done = hooked.run("commit", "-m", "x").exited(128)
+    assert done.stderr == "fatal: a NUL byte in commit log message not allowed.\n"
+    assert hooked.head() == before
+
+
 def test_internal_refs_are_nobodys_business(hooked: Hooked) -> None:
     hooked.hook("reference-transaction", 'cat >> "$HOOK_LOG"')
     hooked.run("commit", "-q", "-m", "x").ok()
