@@ -106,7 +106,10 @@ def commit(
             **options,
         )
     except (NothingToCommit, EmptyAmend, EmptyMessage) as error:
-        return _say_refused(app, error)
+        if not as_json:
+            return _say_refused(app, error)
+        app.out.json({"commit": None, "reason": error.message.rpartition("\n")[2]})
+        return 1
     except editor.EditorError as error:
         error.message += "\nPlease supply the message using either -m or -F option."
         raise

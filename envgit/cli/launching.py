@@ -39,6 +39,7 @@ def launch(
     wants_commit: bool = False,
     discard: bool = False,
     dry_run: bool = False,
+    quiet: bool = False,
     **options: Any,
 ) -> int:
     """Run ``argv``, or with ``shell`` the user's shell, as the options say; its exit status."""
@@ -65,7 +66,8 @@ def launch(
         from envgit.cli import summary
 
         # stdout belongs to the command, so what we have to say about the commit goes to stderr.
-        summary.write(app, result.commit, talk=True)
+        if not quiet:
+            summary.write(app, result.commit, talk=True)
         summary.warn_skipped(app, result.commit.skipped)
     return result.exit_code
 

@@ -83,6 +83,7 @@ def _shared(function: Function) -> Function:
                 to="messages",
                 multiple=True,
             ),
+            flag("-q, --quiet", "suppress the summary of that commit"),
         ),
     )
     for option in reversed(options):

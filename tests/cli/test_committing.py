@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -110,3 +111,13 @@ def test_amending_a_commit_into_nothing_is_refused(project: Path) -> None:
     assert cli.run(["log", "-1", "--format=%s"], cwd=project).stdout == "second\n"
     cli.run(["commit", "--amend", "--allow-empty", "-m", "x"], cwd=project).ok()
     assert cli.run(["log", "-1", "--format=%s", "--stat"], cwd=project).stdout == "x\n"
+
+
+def test_json_is_json_when_there_is_nothing_to_commit(project: Path) -> None:
+    made = cli.run(["commit", "--json", "-m", "all"], cwd=project).ok()
+    assert json.loads(made.stdout)["subject"] == "all"
+    done = cli.run(["commit", "--json", "-m", "none"], cwd=project).exited(1)
+    assert json.loads(done.stdout) == {
+        "commit": None,
+        "reason": "nothing to commit, working tree clean",
+    }

@@ -81,6 +81,12 @@ class TestRun:
         assert done.stdout == "-m --rm -- x\n"
         assert cli.run(["run", "--", "echo", "--", "x"], cwd=project).ok().stdout == "-- x\n"
 
+    def test_quiet_leaves_out_the_summary_of_the_commit(self, project: Path) -> None:
+        done = cli.run(["run", "-q", "-m", "x", "touch", "/etc/x"], cwd=project).ok()
+        assert (done.stdout, done.stderr) == ("", "")
+        assert "] y\n" in cli.run(["run", "-m", "y", "touch", "/y"], cwd=project).ok().stderr
+        assert cli.run(["log", "--format=%s", "-2"], cwd=project).ok().lines == ["y", "x"]
+
     def test_surroundings(self, project: Path, tmp_path: Path) -> None:
         (tmp_path / "shared").mkdir()
         (tmp_path / "shared/file").write_text("from the host\n")
