@@ -50,10 +50,11 @@ class Worker:
         self._data = b""
         self.fd, write = os.pipe()
         self.started = time.monotonic()
+        starter = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self.fd)
-            _work(task, write, output, own_group=own_group)
+            _work(task, write, output, starter, own_group=own_group)
         os.close(write)
         self._killed = False
 
@@ -92,12 +93,13 @@ def wait(workers: Sequence[Worker], timeout: float | None) -> list[Ended]:
     try:
         _until(workers, timeout)
     except BaseException:
-        _stop(workers)
+        stop(workers)
         raise
     return [worker.outcome() for worker in workers]
 
 
-def _stop(workers: Sequence[Worker]) -> None:
+def stop(workers: Sequence[Worker]) -> None:
+    """End all, gently at first, and wait until they are gone."""
     for worker in workers:
         worker.end(gently=True)
         worker.started = time.monotonic()  # its patience counts from now
@@ -125,9 +127,11 @@ def _until(workers: Sequence[Worker], timeout: float | None) -> None:
                 worker.end(gently=False)
 
 
-def _work(task: Task, write: int, output: int, *, own_group: bool) -> NoReturn:
+def _work(task: Task, write: int, output: int, starter: int, *, own_group: bool) -> NoReturn:
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != starter:  # it died before prctl(2) took effect
+            os._exit(0)
         # The one who started us hears Ctrl-C, and tells us if we are to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if own_group:

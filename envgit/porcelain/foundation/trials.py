@@ -91,12 +91,17 @@ class Trials:
         ``capture`` keeps what it writes, else that goes where ours goes. Raises TrialFailed.
         """
         with ExitStack() as stack:
-            workers, files = [], []
-            for commit in commits:
-                file = stack.enter_context(tempfile.TemporaryFile()) if capture else None
-                files.append(file)
-                output = file.fileno() if file is not None else -1
-                workers.append(stack.enter_context(self._started(commit, output)))
+            workers: list[worker.Worker] = []
+            files = []
+            try:
+                for commit in commits:
+                    file = stack.enter_context(tempfile.TemporaryFile()) if capture else None
+                    files.append(file)
+                    output = file.fileno() if file is not None else -1
+                    workers.append(stack.enter_context(self._started(commit, output)))
+            except BaseException:  # interrupted between two of them
+                worker.stop(workers)
+                raise
             ends = worker.wait(workers, self._timeout)
             found = []
             for commit, file, end in zip(commits, files, ends, strict=True):
