@@ -205,9 +205,9 @@ def _bracket(glob: bytes, at: int, any_char: bytes) -> tuple[bytes, int]:
         end += 1
     if glob[end : end + 1] == b"]":
         end += 1
-    end = glob.find(b"]", end)
+    end = _closing(glob, end)
     while end > 0 and glob[:end].endswith(b":") and b"[:" in glob[at:end]:
-        end = glob.find(b"]", end + 1)
+        end = _closing(glob, end + 1)
     if end < 0:
         return rb"\[", at
     inside = glob[at:end]
@@ -216,11 +216,24 @@ def _bracket(glob: bytes, at: int, any_char: bytes) -> tuple[bytes, int]:
     parts = [
         _CLASSES[part[2:-2]]
         if part[2:-2] in _CLASSES and part.startswith(b"[:")
-        else re.sub(rb"([\[\]&~|])", rb"\\\1", part)
+        else re.sub(rb"\\(.)|([\[\]&~|])", _member, part, flags=re.DOTALL)
         for part in re.split(rb"(\[:[a-z]+:\])", inside)
     ]
     piece = b"[" + (b"^" if negated else b"") + b"".join(parts) + b"]"
     return (piece if any_char == b"." else b"(?!/)" + piece), end + 1
+
+
+def _closing(glob: bytes, start: int) -> int:
+    """Where the next ``]`` is that no backslash takes for a member of the set; -1 if nowhere."""
+    found = re.compile(rb"(?:\\.|[^\]\\])*", re.DOTALL).match(glob, start)
+    end = found.end() if found is not None else start
+    return end if glob[end : end + 1] == b"]" else -1
+
+
+def _member(found: re.Match[bytes]) -> bytes:
+    """A character of a set that means itself: after a backslash, or one that `re` would take for
+    its own."""
+    return re.escape(found[1]) if found[1] is not None else b"\\" + found[2]
 
 
 _CLASSES = {

@@ -17,6 +17,9 @@ SPECS = [b"a", b"a*", b"*b", b"usr/*", b":(glob)a/**", b":!b", b":(icase)A", b"u
     ("specs", "picked", "left"),
     [
         (["etc"], [b"etc", b"etc/x", b"etc/a/b"], [b"etcetera", b"usr/etc"]),
+        ([r"[\d]"], [b"d"], [b"1"]),
+        ([r"[\]]"], [b"]"], [b"\\"]),
+        ([r"[a\-c]"], [b"-", b"a"], [b"b"]),
         (["/etc/"], [b"etc/x"], [b"usr"]),
         (["."], [b"anything", b"a/b"], []),
         (["*.txt"], [b"a.txt", b"d/e/a.txt"], [b"a.txt.gz"]),
