@@ -132,6 +132,20 @@ def test_a_lock_may_name_a_branch_and_lie_elsewhere(sources: Path, tmp_path: Pat
 
 
 @pytest.mark.peer("git>=2.36")
+def test_a_branch_is_gone_to_although_its_commit_is_there(sources: Path) -> None:
+    git(sources, "checkout", "-q", "-b", "named")
+    branch = cli.run(["branch", "--show-current"], cwd=sources).ok().stdout.strip()
+    assert branch
+    (sources / "envgit.lock").write_bytes(f"# as on Windows\r\n\r\n{branch}\r\n".encode())
+    git(sources, "commit", "-q", "-a", "-m", "named")
+    git(sources, "checkout", "-q", "new")
+    cli.run(["switch", "-q", "--detach"], cwd=sources).ok()
+    git(sources, "checkout", "-q", "named")
+    assert cli.run(["branch", "--show-current"], cwd=sources).ok().stdout.strip() == branch
+    assert "envgit:" not in git(sources, "checkout", "-q", "new").stderr
+
+
+@pytest.mark.peer("git>=2.36")
 @pytest.mark.parametrize(
     "text", ["nonsense\n", "--orphan=x\n", "", "# only this\n", "$(touch x)\n"]
 )
