@@ -47,7 +47,8 @@ __envgit_ps1() {
     # What was the status of the last command stays it.
     local last=$? head place state
     __envgit_find
-    if [ -z "$__envgit_dir" ] || [ ! -r "$__envgit_dir/HEAD" ]; then
+    # In a folder of somebody else's anything may lie: what is no file would keep us waiting, ...
+    if [ -z "$__envgit_dir" ] || [ ! -f "$__envgit_dir/HEAD" ] || [ ! -r "$__envgit_dir/HEAD" ]; then
         return "$last"
     fi
     IFS= read -r head <"$__envgit_dir/HEAD"
@@ -55,6 +56,10 @@ __envgit_ps1() {
     'ref: refs/heads/'*) place=${head#ref: refs/heads/} ;;
     'ref: '*) place=${head#ref: } ;;
     *) place="(${head%"${head#???????}"}...)" ;;
+    esac
+    # ... and no branch is called what a terminal would act upon.
+    case $place in
+    *[[:cntrl:]]*) return "$last" ;;
     esac
     state=
     if [ -f "$__envgit_dir/MERGE_HEAD" ]; then

@@ -333,6 +333,7 @@ def test_the_prompt_shows_where_the_environment_is(shell: str, tmp_path: Path) -
             capture_output=True,
             text=True,
             check=True,
+            timeout=cli.TIMEOUT,
         )
         assert not done.stderr
         return done.stdout.strip()
@@ -357,3 +358,12 @@ def test_the_prompt_shows_where_the_environment_is(shell: str, tmp_path: Path) -
     linked.mkdir()
     (linked / ".envgit").write_text(f"gitdir: {project}/.envgit\n")
     assert prompt(linked) == f"< (({found}...))>"
+
+    place = tmp_path / "of-somebody"
+    place.mkdir()
+    (linked / ".envgit").write_text(f"gitdir: {place}\n")
+    os.mkfifo(place / "HEAD")
+    assert prompt(linked) == "<>"
+    (place / "HEAD").unlink()
+    (place / "HEAD").write_text("ref: refs/heads/\x1b]0;title\x07\n")
+    assert prompt(linked) == "<>"
