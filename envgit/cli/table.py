@@ -48,6 +48,18 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("ls-tree", "inspect:ls_tree", "List the contents of a directory in a commit"),
             ("rev-parse", "revparse:rev_parse", "Turn names of revisions into ids"),
             ("rev-list", "revlist:rev_list", "List ids of commits"),
+            ("for-each-ref", "plumbing:for_each_ref", "Print each ref in a format of one's own"),
+            ("show-ref", "plumbing:show_ref", "List refs with the ids of what they name"),
+            (
+                "symbolic-ref",
+                "plumbing:symbolic_ref",
+                "Print the ref that a symbolic ref such as HEAD leads to",
+            ),
+            (
+                "check-ref-format",
+                "plumbing:check_ref_format",
+                "Say by the exit status whether a ref may have a name",
+            ),
             ("bisect", "bisecting:bisect_verb", "Find the commit that brought a change"),
             ("merge-base", "inspect:merge_base", "Find common ancestors of commits"),
         ),

@@ -255,6 +255,11 @@ class GitRepository:
         worktree (``worktrees/NAME/HEAD``, ``main-worktree/HEAD``) perhaps ``ref: NAME``."""
         return self._refs.raw(name) if is_other_head(name) else self._refs.resolve(name)
 
+    def leads_to(self, name: str) -> str | None:
+        """The full name that a symbolic ref such as HEAD leads to; None when it is none."""
+        value = self._refs.raw(name)
+        return value.removeprefix(SYMBOLIC) if value and value.startswith(SYMBOLIC) else None
+
     def upstream(self, branch: str) -> str | None:
         """The full name of the ref that ``branch`` (short) tracks, from ``branch.<name>.*``."""
         from envgit.repo.config import upstream
