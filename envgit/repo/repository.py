@@ -58,7 +58,8 @@ class GitRepository:
         self.path = os.path.abspath(path)
         self.place = self.path if place is None else os.path.abspath(place)
         self._refs = Refs(self.place, self.path)
-        self._commits: dict[str, Commit] = {}
+        self._commits: dict[str, tuple[CommitId, bytes]] = {}
+        self._environments: dict[TreeId, Environment] = {}
         self._points: dict[str, Point] = {}
         self._said: set[str] = set()
         self.listener: Callable[[str], None] = lambda _: None
@@ -158,18 +159,26 @@ class GitRepository:
     def git_commit(self, oid: str) -> Commit:
         """A commit whatever its tree holds; ``rootfs`` and ``layer`` are empty if it has none."""
         known = self._commits.get(oid)
-        if known is not None:
-            return known
-        # What a walk has met is a commit: a log of thousands need not ask for the kind of each.
-        commit_id = CommitId(oid) if oid in self._points else self.peel(oid)
-        found = Commit(commit_id, self.read(commit_id)[1], self._environment)
-        if len(self._commits) >= _CACHED_COMMITS:
-            self._commits.clear()
-        self._commits[oid] = found
-        return found
+        if known is None:
+            # What a walk has met is a commit: a log of thousands need not ask for the kind of each.
+            commit_id = CommitId(oid) if oid in self._points else self.peel(oid)
+            if len(self._commits) >= _CACHED_COMMITS:
+                self._commits.clear()
+            known = self._commits[oid] = commit_id, self.read(commit_id)[1]
+        # Not the commit itself is kept: it knows us, and two that know one another hold deleted
+        # packs open until the collector comes by.
+        return Commit(*known, self._environment)
 
     def _environment(self, tree: TreeId) -> Environment:
         """The ids of what the tree of a commit holds; empty ones if it is no environment's."""
+        known = self._environments.get(tree)
+        if known is None:
+            if len(self._environments) >= _CACHED_COMMITS:
+                self._environments.clear()
+            known = self._environments[tree] = self._read_environment(tree)
+        return known
+
+    def _read_environment(self, tree: TreeId) -> Environment:
         try:
             raw = self._tree(tree)
         except TreeError:
