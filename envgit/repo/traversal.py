@@ -268,9 +268,14 @@ class Traversal:
         return [point for point in points if point.id in marked]
 
     def _mark_dull(self, point: Point) -> list[CommitId]:
-        """Mark the ancestors known so far; returns those that were not marked before."""
-        stack = list(point.parents)
-        fresh: list[CommitId] = []
+        """Mark the ancestors known so far; returns those that were not marked before.
+
+        The parents are read for it, so that theirs are marked at once, as git does: what a merge
+        is simplified to depends on which of its parents are known to be excluded by then.
+        """
+        fresh = [oid for oid in dict.fromkeys(point.parents) if oid not in self._dull]
+        self._dull.update(fresh)
+        stack = [oid for parent in point.parents for oid in self._point(parent).parents]
         while stack:
             oid = stack.pop()
             if oid in self._dull:
@@ -336,6 +341,9 @@ class Traversal:
                 return
             else:
                 differs.setdefault(counts, False)
+        # git counts the second parent before it passes over it (revision.c).
+        if self._rules.first_parent and any(map(self._counts, point.parents[1:2])):
+            differs.setdefault(True, False)
         if not differs.get(True, differs.get(False, False)):
             self._same.add(point.id)
 

@@ -7,14 +7,22 @@ import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from envgit.layers.ids import CommitId
+from envgit.porcelain.foundation import session
+from envgit.porcelain.foundation.session import Session
 from envgit.repo import bisection
 from envgit.repo.repository import GitRepository
 from envgit.repo.traversal import Rules, Traversal
+from tests.interop import test_git_simplify
 from tests.interop.dags import ENVIRONMENT, git, random_parents, write_history
+
+if TYPE_CHECKING:
+    from envgit.porcelain.foundation.repository import Repository
 
 pytestmark = pytest.mark.peer("git>=2.39")
 
@@ -45,12 +53,12 @@ def proposed(
 
 
 def by_git(
-    path: Path, bad: str, good: list[str], skipped: set[str], *, first_parent: bool
+    path: Path, bad: str, good: list[str], skipped: set[str], *, first_parent: bool, paths: str = ""
 ) -> list[str]:
     """What git says to that: the lines that it prints."""
     git(path, "bisect", "reset")
     option = "'--first-parent'" if first_parent else ""
-    lines = [f"git bisect start '--no-checkout' {option}", f"git bisect bad {bad}"]
+    lines = [f"git bisect start '--no-checkout' {option} '--' {paths}", f"git bisect bad {bad}"]
     lines += [f"git bisect good {oid}" for oid in good]
     lines += [f"git bisect skip {oid}" for oid in sorted(skipped)]
     log = path / "replayed"
@@ -101,3 +109,54 @@ def test_proposes_what_git_proposes(
         else:
             assert any("both good and bad" in line for line in expected), expected
             assert found.outcome == "both"
+
+
+SPECS = [
+    ["a"], ["b", "f.txt"], ["dir"], ["dir/sub"], ["*.txt"], ["dir/c"], ["nothing"], ["d*"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_proposes_what_git_proposes_for_paths(
+    seed: int, tmp_path: Path, effort: Callable[[int, int], int]
+) -> None:
+    """Random histories of environments, asked about paths. git is asked again by a process of its
+    own: one that has just compared ancestors has read more commits and simplifies otherwise."""
+    rng = random.Random(seed)
+    path = tmp_path / "history"
+    test_git_simplify.write(path, rng, (12, 45, 90)[seed % 3])
+    repository = GitRepository.open(str(path))
+    ids = [CommitId(oid) for oid in git(path, "rev-list", "--reverse", "--all").decode().split()]
+    for _ in range(effort(20, 200)):
+        bad = rng.choice(ids[len(ids) // 2 :])
+        below = [oid for oid in repository.walk([bad]) if oid != bad]
+        if not below:
+            continue
+        good = sorted(rng.sample(below, min(len(below), rng.choice([1, 1, 2, 3]))))
+        skipped = sorted(rng.sample(ids, rng.choice([0, 0, 1, len(ids) // 4])))
+        paths, first_parent = rng.choice(SPECS), rng.random() < 0.4
+        found = Session(
+            start="main", origin=bad, bad=bad, good=tuple(good), skipped=tuple(skipped),
+            paths=tuple(paths), first_parent=first_parent,
+        )  # fmt: skip
+        theirs = " ".join(f"'rootfs/{each}'" for each in paths)
+        by_git(path, bad, list(good), set(skipped), first_parent=first_parent, paths=theirs)
+        told = subprocess.run(
+            ["git", f"--git-dir={path}", "bisect", "next"],
+            env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        expected = told.stdout + told.stderr
+        pool = session.candidates(cast("Repository", SimpleNamespace(git=repository)), found)
+        choice = bisection.choose(pool, bad, frozenset(skipped), first_parent=first_parent)
+        if choice.outcome == "test":
+            assert f"Bisecting: {choice.left} revision" in expected
+            assert f"(roughly {choice.steps} step" in expected
+            assert f"[{choice.commits[0]}]" in expected
+        elif choice.outcome == "found":
+            assert f"{bad} is the first bad commit" in expected
+        elif choice.outcome == "skipped":
+            assert [CommitId(line) for line in expected.splitlines() if len(line) == 40] == list(
+                choice.commits
+            )
+        else:
+            assert choice.outcome == "nothing" and "No testable commit found." in expected
