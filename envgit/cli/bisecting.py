@@ -123,7 +123,7 @@ def next_verb(app: App) -> int:
 @argument("revision", metavar="<commit>")
 def reset(app: App, revision: str | None) -> int:
     """Go back to where the bisection began, or to a commit, and forget what was found out."""
-    bisecting = session.read(app.repository) is not None
+    bisecting = app.repository.git.ref(session.RECORD) is not None
     with changed.listing_overwritten(app):
         went = bisect.reset(app.repository, revision)
     if went is not None:
@@ -141,10 +141,10 @@ def visualize(app: App, words: tuple[str, ...]) -> int:
     found = bisect.require(app.repository)
     if found.bad is None or not found.good:
         raise bisect.not_enough()
-    given = [word for word in words if word.startswith("-")]
-    return execute(
-        log, [*given, found.bad, *(f"^{oid}" for oid in found.good), "--", *found.paths], app
-    )
+    end = words.index("--") if "--" in words else len(words)
+    tips = (found.bad, *(f"^{oid}" for oid in found.good))
+    paths = (*found.paths, *words[end + 1 :])
+    return execute(log, [*words[:end], *tips, "--", *paths], app)
 
 
 @verb("bisect log", "bisect log")

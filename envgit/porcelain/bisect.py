@@ -21,6 +21,7 @@ from envgit.porcelain.foundation.ranges import split_range, tips_of
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.session import DEFAULT_TERMS, SKIP, Session, Step
 from envgit.repo.operations import WorktreePoint
+from envgit.repo.records import RecordError
 from envgit.repo.refnames import HEADS, SYMBOLIC, is_ref_name
 from envgit.repo.refs import HeadUpdate
 
@@ -138,7 +139,12 @@ def reset(repository: Repository, revision: str | None = None) -> Went | None:
     """End the bisection and go back to where it began, or to ``revision``; None when there was
     none. Raises BadRevision, and WouldOverwrite, after which all is as before."""
     with hooks.following(repository), repository.locked("bisect reset"):
-        found = session.read(repository)
+        try:
+            found = session.read(repository)
+        except RecordError:
+            if revision is None:  # it alone says where to go back to
+                raise
+            found = None
         if found is None and revision is None:
             return None
         git = repository.git
@@ -182,6 +188,8 @@ def replay(repository: Repository, text: str) -> Step:
                 words = line.split(None, 2)[1:]
             else:
                 continue
+            if not words:
+                raise BadTerm("''?? what are you talking about?")
             found = _replayed(repository, old, found, words)
         if found is None:
             raise NotBisecting("the log starts no bisection")
@@ -364,8 +372,10 @@ def _replayed(
     """One line of a log, done again in memory."""
     word, rest = words[0], " ".join(words[1:])
     if word == "start":
-        new = _begun(repository, shlex.split(rest), old)
-        return new
+        try:
+            return _begun(repository, shlex.split(rest), old)
+        except ValueError as error:
+            raise BadRevision(f"the log cannot be read: {error}: {rest}") from error
     if found is None:
         raise NotStarted()
     if word == "terms":

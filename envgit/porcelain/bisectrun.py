@@ -109,6 +109,8 @@ def run(
     for name, number in (("-j", jobs), ("--repeat", repeat)):
         if number < 1:
             raise UsageError(f"{name} takes a positive number, not {number}")
+    if timeout is not None and not timeout > 0:  # nan is not, either
+        raise UsageError(f"--timeout takes a positive number of seconds, not {timeout:g}")
     found = require(repository)
     if found.bad is None or not found.good:
         raise not_enough()
@@ -121,6 +123,11 @@ def run(
 def rounds_left(step: Step, jobs: int) -> int:
     """About how many rounds of ``jobs`` trials at once are left."""
     return bisection.rounds(step.total, jobs)
+
+
+def _start(found: Session) -> str | None:
+    """The line of the log that began a bisection."""
+    return next((line for line in found.log if line.startswith("git bisect start")), None)
 
 
 class _Run:
@@ -239,6 +246,8 @@ class _Run:
         with self._repository.locked("bisect run"):
             # Somebody may have marked something meanwhile, or ended it.
             present = require(self._repository)
+            if _start(present) != _start(found):
+                raise Refused("another bisection was begun meanwhile; this run ends")
             present = replace(
                 present, expected=found.expected, ancestors_ok=found.ancestors_ok, log=present.log
             )

@@ -29,6 +29,9 @@ Task = Callable[[], "Ended"]
 _PATIENCE = 2.0
 """Seconds that a command which was told to end has for it."""
 
+_LONGEST = 86400.0
+"""Seconds of one poll(2), whose milliseconds are an int; then it is called again."""
+
 
 class Ended(NamedTuple):
     """How a worker's command ended: its status as a shell gives it, the signal if one ended it,
@@ -57,6 +60,11 @@ class Worker:
             _work(task, write, output, starter, own_group=own_group)
         os.close(write)
         self._killed = False
+
+    @property
+    def killed(self) -> bool:
+        """Whether we told it to end."""
+        return self._killed
 
     def receive(self) -> bool:
         """Read what it says, blocking; whether that was all."""
@@ -117,7 +125,8 @@ def _until(workers: Sequence[Worker], timeout: float | None) -> None:
         wait_for = None
         if timeout is not None:
             first = min(worker.started for worker in open_ones.values())
-            wait_for = max(0.0, first + timeout - time.monotonic()) * 1000 + 1
+            left = max(0.0, first + timeout - time.monotonic())
+            wait_for = min(left, _LONGEST) * 1000 + 1
         ready = {fd for fd, _ in poll.poll(wait_for)}
         for fd, worker in list(open_ones.items()):
             if fd in ready:

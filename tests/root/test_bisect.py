@@ -6,13 +6,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from envgit.porcelain.foundation import session
+from envgit.porcelain.foundation.trials import Trials
+from envgit.repo.records import write_record
 from tests.support import builders, cli, labs, probes
 from tests.support.labs import Lab
 from tests.support.scenarios import Shelf
@@ -321,6 +326,63 @@ def test_visualize_shows_what_is_left(lab: Lab) -> None:
     call(lab, "bisect", "bad").ok()
     shown = call(lab, "bisect", "visualize", "--format=%s").ok().stdout.split()
     assert shown == [f"c{number}" for number in range(8, 1, -1)]
+    # Options come with their values, and there may be paths.
+    shown = (
+        call(lab, "bisect", "view", "-n", "2", "--format", "%s", "--", "srv").ok().stdout.split()
+    )
+    assert shown == ["c8", "c7"]
+
+
+@pytest.mark.parametrize("line", ["git bisect", "git-bisect", "git bisect start 'main"])
+def test_a_log_that_means_nothing_is_refused(line: str, lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(f"git bisect start main t1\n{line}\n")
+    answer = call(lab, "bisect", "replay", str(tmp_path / "log"))
+    assert answer.status == 1 and answer.stderr.startswith("error: ")
+    assert call(lab, "bisect", "log").status == 1
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_a_timeout_is_positive(seconds: str, lab: Lab) -> None:
+    """Else all commits were skipped, or none ever ended."""
+    assert run(start(lab), "true", "--timeout", seconds).status == 129
+    assert run(lab, "true", "--timeout", "inf").ok()
+
+
+def test_a_run_does_not_mark_in_another_bisection(lab: Lab) -> None:
+    start(lab)
+    envgit = shlex.join(cli.program())
+    terms = "--term-good=fast --term-bad=slow"
+    script = f'cd "$1"; {envgit} bisect reset; {envgit} bisect start {terms} main t1'
+    answer = call(lab, "bisect", "run", "--host", "sh", "-c", script, "sh", str(lab.project))
+    assert answer.status == 1
+    assert "another bisection was begun meanwhile" in answer.stderr
+    assert log(lab)[-1].startswith("git bisect start ")
+
+
+def test_a_record_of_a_newer_envgit_can_be_ended(lab: Lab) -> None:
+    start(lab)
+    repository = lab.open()
+    git = repository.git
+    with git.writer() as writer:
+        newer = write_record(writer, "bisect", {"format": 2}, [], repository.signature())
+        writer.flush()
+    subprocess.run(
+        ["git", f"--git-dir={lab.project}/.envgit", "update-ref", session.RECORD, newer], check=True
+    )
+    assert "'envgit bisect reset <commit>'" in call(lab, "bisect", "reset").stderr
+    call(lab, "bisect", "reset", "main").ok()
+    assert lab.open().git.head().branch == "main"
+    assert call(lab, "bisect", "log").status == 1
+
+
+def test_a_killed_trial_leaves_its_directory_to_none(lab: Lab) -> None:
+    """Its processes may be dying still, and would write into the next one's."""
+    repository = lab.open()
+    commit = repository.git.head().commit
+    before = repository.store.all_changes()
+    with Trials(repository, ("sleep", "60"), timeout=0.2) as trials:
+        assert trials.run([commit])[0].timed_out
+        assert repository.store.all_changes() == before
 
 
 @pytest.mark.parametrize("number", [2, 7, 16, 17])

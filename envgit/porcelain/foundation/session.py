@@ -117,7 +117,7 @@ def read(repository: Repository) -> Session | None:
     if record.get("format") != FORMAT:
         raise RecordError(
             f"{RECORD} has format {record.get('format')!r}; this envgit knows {FORMAT}",
-            hint="a newer envgit wrote it; 'envgit bisect reset' ends the bisection",
+            hint="a newer envgit wrote it; 'envgit bisect reset <commit>' ends the bisection",
         )
     session = _decode(record)
     bad, good, skipped = None, [], []

@@ -126,6 +126,7 @@ class Trials:
             record = repository.worktree.register(
                 {"command": " ".join(self._argv), "stack": list(stack), "changes": changes}
             )
+        started: worker.Worker | None = None
         try:
             root = OverlayRoot(
                 lowers=lowers,
@@ -138,9 +139,11 @@ class Trials:
             else:
                 plan = plan_for(repository, root, self._options, config)
                 task = worker.inside(plan, record.started, (record.fd,))
-            yield worker.Worker(task, output=output, own_group=self._host)
+            started = worker.Worker(task, output=output, own_group=self._host)
+            yield started
         finally:
-            self._leave(changes, record)
+            # What a killed worker ran may be dying still, and write.
+            self._leave(changes, record, reuse=started is not None and not started.killed)
 
     def _state(
         self, commit: CommitId | None
@@ -184,20 +187,21 @@ class Trials:
         }
         return worker.on_host(root, place, self._argv, environ)
 
-    def _leave(self, changes: ChangesId, record: RunningRecord) -> None:
+    def _leave(self, changes: ChangesId, record: RunningRecord, *, reuse: bool) -> None:
         """Empty the change set for the next trial; one that cannot be emptied is given up."""
         store = self._repository.store
         upper = store.upper_path(changes)
         try:
             # A command that changed nothing, as most tests, left nothing to be removed; what is in
             # the work directory is the kernel's own business.
-            if os.listdir(upper):
+            if reuse and os.listdir(upper):
                 durable.remove_tree(upper)
                 os.mkdir(upper, 0o755)
                 os.chmod(upper, 0o755)
         except OSError:
-            # A command that was killed may be dying still.
-            store.delete_changes(changes)
-        else:
+            reuse = False
+        if reuse:
             self._free.append(changes)
+        else:
+            store.delete_changes(changes)
         record.remove()
