@@ -375,6 +375,16 @@ def test_a_record_of_a_newer_envgit_can_be_ended(lab: Lab) -> None:
     assert call(lab, "bisect", "log").status == 1
 
 
+def test_much_output_is_not_kept_whole(lab: Lab) -> None:
+    repository = lab.open()
+    script = "echo first; head -c 20000000 /dev/zero; echo last"
+    with Trials(repository, ("sh", "-c", script)) as trials:
+        output = trials.run([repository.git.head().commit], capture=True)[0].output
+    assert len(output) < 17 << 20
+    assert output.startswith(b"first\n") and output.endswith(b"last\n")
+    assert b"\n[... 3222795 bytes left out ...]\n" in output
+
+
 def test_a_killed_trial_leaves_its_directory_to_none(lab: Lab) -> None:
     """Its processes may be dying still, and would write into the next one's."""
     repository = lab.open()

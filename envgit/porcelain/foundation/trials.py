@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.fs import durable
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "Trial", "TrialFailed", "Trials"]
 
 
+_KEPT = 16 << 20
+"""Of more bytes than that, the first and the last half are kept of a trial's output."""
+
+
 class TrialFailed(EnvgitError):
     """A trial could not be made at all: that says nothing about the commit."""
 
@@ -41,7 +45,8 @@ class Trial:
     """How the command ended in a commit (None: in the worktree as it is).
 
     ``exit_code`` is its status as a shell gives it; ``timed_out`` that it was ended because its
-    time was up. ``output`` is what it wrote to stdout and stderr, where that was kept.
+    time was up. ``output`` is what it wrote to stdout and stderr, where that was kept; of
+    much of it, the beginning and the end.
     """
 
     commit: CommitId | None
@@ -50,6 +55,16 @@ class Trial:
     duration_ms: int
     timed_out: bool = False
     output: bytes = b""
+
+
+def _kept(file: IO[bytes]) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= _KEPT:
+        return file.read()
+    head = file.read(_KEPT // 2)
+    file.seek(size - _KEPT // 2)
+    return b"%b\n[... %d bytes left out ...]\n%b" % (head, size - _KEPT, file.read(_KEPT // 2))
 
 
 class Trials:
@@ -108,10 +123,7 @@ class Trials:
                 if end.error is not None:
                     name = self._repository.git.abbrev(commit) if commit else "the worktree"
                     raise TrialFailed(f"the command could not be tried in {name}: {end.error}")
-                data = b""
-                if file is not None:
-                    file.seek(0)
-                    data = file.read()
+                data = _kept(file) if file is not None else b""
                 duration = round(end.seconds * 1000)
                 found.append(Trial(commit, end.exit_code, end.signal, duration, end.killed, data))
             return found
