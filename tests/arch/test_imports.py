@@ -8,7 +8,7 @@ import pytest
 from tests.arch.source import PACKAGE, Import, Module, modules
 
 SHARED = {"errors", "settings", "config_syntax"}
-BELOW_PORCELAIN = {"repo", "layers", "store", "sandbox", "image", "fs"}
+BELOW_PORCELAIN = {"repo", "layers", "store", "sandbox", "packages", "image", "fs"}
 
 # Room -> rooms it may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "repo": {"layers", "fs", *SHARED},
     "store": {"layers", "fs", *SHARED},
     "image": {"layers", "fs", *SHARED},
+    "packages": {"layers", "fs", *SHARED},
     "layers": {"fs", *SHARED},
     "sandbox": {"errors"},
     "fs": {"errors"},
