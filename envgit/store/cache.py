@@ -12,7 +12,11 @@ import hashlib
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+
+UNUSED = 30 * 86400
+"""Seconds after which a value that nobody asked for is deleted by ``gc``."""
 
 _DAY = 86400
 _DIGEST = 32
@@ -27,7 +31,7 @@ class ContentCache:
         self._folder = os.path.join(store, "cache", kind)
 
     def get(self, key: str) -> bytes | None:
-        """The value, or None. Reading it keeps it from expiring."""
+        """The value, or None. Reading it keeps it from being deleted by ``gc``."""
         path = self._path(key)
         try:
             with open(path, "rb") as file:
@@ -56,20 +60,18 @@ class ContentCache:
             with suppress(OSError):
                 os.unlink(draft)
 
-    def expire(self, unused: float) -> int:
-        """Delete what has not been used for ``unused`` seconds; how many bytes that freed."""
-        freed = 0
-        limit = time.time() - unused
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                path = os.path.join(folder, name)
-                with suppress(OSError):
-                    status = os.lstat(path)
-                    if status.st_mtime < limit:
-                        os.unlink(path)
-                        freed += status.st_blocks * 512
-        return freed
-
     def _path(self, key: str) -> str:
         name = hashlib.sha256(key.encode()).hexdigest()
         return os.path.join(self._folder, name[:2], name)
+
+
+def stale(store: str) -> Iterator[str]:
+    """The values that have not been used for long: paths relative to the store."""
+    limit = time.time() - UNUSED
+    for folder, _, names in os.walk(os.path.join(store, "cache")):
+        for name in names:
+            path = os.path.join(folder, name)
+            with suppress(OSError):
+                # What lies in ``cache/`` itself are files of others.
+                if os.lstat(path).st_mtime < limit and folder != os.path.join(store, "cache"):
+                    yield os.path.relpath(path, store)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.fs import crashpoint
 from envgit.layers.ids import ChangesId, CommitId, LayerId, WorktreeId
+from envgit.store.cache import stale
 from envgit.store.failures import StoreError
 from envgit.store.locks import Held
 from envgit.store.usage import Usage, exclusive_each
@@ -45,7 +46,8 @@ class Sweep(NamedTuple):
     changes: tuple[ChangesId, ...]
     worktrees: tuple[WorktreeId, ...]
     remains: tuple[str, ...]
-    """What crashes left: everything in ``tmp/`` and ``trash/``, half-written files."""
+    """What crashes left (everything in ``tmp/`` and ``trash/``, half-written files), and derived
+    data that nobody has asked for in a long time."""
     frees: Usage
     parts: dict[str, Usage]
     """``frees`` by kind: spans, layers, changes, worktrees, remains."""
@@ -164,3 +166,4 @@ def _remains(store: Store, but: Collection[str]) -> Iterator[str]:
         *(f"changes/{name}" for name in store.all_changes() if name not in but),
     ):
         yield from (f"{folder}/{name}" for name in store.names(folder) if name.endswith(".new"))
+    yield from stale(store.path)
