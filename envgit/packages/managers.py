@@ -12,7 +12,9 @@ from typing import cast
 
 from envgit.packages.model import Manager
 
-_CLASSES: dict[str, str] = {}
+_CLASSES: dict[str, str] = {
+    "dpkg": "Dpkg",
+}
 
 NAMES = tuple(_CLASSES)
 
