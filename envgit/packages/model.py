@@ -9,6 +9,7 @@ is a digest of all that reading it depends on, so that an unchanged unit is neve
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -18,6 +19,8 @@ from envgit.layers.entry import Directory, Entry, find_entry
 
 LARGEST = 256 << 20
 """Bytes; a larger database is a problem, not a database."""
+
+_SEPARATORS = re.compile(r"[-_.]+")
 
 
 class Unreadable(EnvgitError):
@@ -67,7 +70,11 @@ class Package:
     @property
     def id(self) -> PackageId:
         """What it is called apart from its version."""
-        return PackageId(self.manager, self.place, self.name, self.architecture)
+        name = self.name
+        if self.manager == "pip":
+            # Names are equal however they are spelt (packaging.python.org, "Name normalization").
+            name = _SEPARATORS.sub("-", name).lower()
+        return PackageId(self.manager, self.place, name, self.architecture)
 
 
 class PackageId(NamedTuple):

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists what lies in a package's directory, however deep it is and however much there is."""
+
+from __future__ import annotations
+
+from envgit.layers.entry import Directory, find_directory, join
+
+
+def files_below(root: Directory, path: bytes, most: int = 100_000) -> list[bytes]:
+    """The files in a directory and all directories beneath it, in no order; ``most`` at most."""
+    found: list[bytes] = []
+    stack = [(path, find_directory(root, path))]
+    while stack and len(found) < most:
+        folder, directory = stack.pop()
+        if directory is None:
+            continue
+        for name in directory.names():
+            below = directory.directory(name)
+            if below is not None:
+                stack.append((join(folder, name), below))
+            else:
+                found.append(join(folder, name))
+    return found[:most]

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads Python's core metadata, which every way to install a Python package leaves behind.
+
+The fields are those of "Core metadata specifications" of packaging.python.org. Nothing is
+required but a name and a version: old writers and hostile ones leave anything.
+"""
+
+from __future__ import annotations
+
+from email.message import Message
+from email.parser import HeaderParser
+
+from envgit.packages.model import Package, Unit, Unreadable
+
+_HEADERS = 1 << 20
+"""Bytes of its headers."""
+
+_LINE = 512
+"""Characters of what is shown in one line."""
+
+# What the INSTALLER file says of those who bring Python packages within packages of their own.
+_CARRIERS = {
+    "debian": "dpkg",
+    "dpkg": "dpkg",
+    "rpm": "rpm",
+    "conda": "conda",
+    "apk": "apk",
+    "gpep517": "apk",
+    "pacman": "pacman",
+}
+_OWN = frozenset({"pip", "uv", "poetry", "pdm", "flit", "hatch", "pipenv", "rye", "pixi"})
+
+
+def headers(data: bytes) -> Message:
+    """The fields of core metadata, without the description that may follow them."""
+    text = data[:_HEADERS].decode("utf-8", "replace").replace("\r\n", "\n").lstrip("\ufeff\n")
+    return HeaderParser().parsestr(text.partition("\n\n")[0] + "\n\n")
+
+
+def described(
+    message: Message,
+    unit: Unit,
+    place: bytes,
+    *,
+    requires: tuple[str, ...] = (),
+    size: int | None = None,
+    reason: str = "",
+    state: str = "installed",
+    carried_by: str = "",
+) -> Package:
+    """The package that metadata describe. Raises Unreadable: without a name or a version."""
+    name, version = plain(message.get("Name", "")), plain(message.get("Version", ""))
+    if not name or not version:
+        raise Unreadable("its metadata have no name or no version")
+    return Package(
+        manager="pip",
+        name=name,
+        version=version,
+        place=place,
+        unit=unit.path,
+        size=size,
+        reason=reason,
+        state=state,
+        carried_by=carried_by,
+        summary=plain(message.get("Summary", "")),
+        license=_license(message),
+        homepage=_homepage(message),
+        requires=tuple(one for one in requires if one),
+    )
+
+
+def plain(value: object) -> str:
+    """One line of what a field holds; legacy writers leave UNKNOWN where there is nothing."""
+    text = " ".join(str(value)[: 4 * _LINE].split())[: 2 * _LINE]
+    return "" if text == "UNKNOWN" else text
+
+
+def carrier(place: bytes, installer: str) -> str:
+    """The manager whose own package brought what an installer put into a site directory."""
+    if installer in _CARRIERS:
+        return _CARRIERS[installer]
+    parts = place.split(b"/")
+    if installer in _OWN or parts[:2] not in ([b"usr", b"lib"], [b"usr", b"lib64"]):
+        return ""
+    # The directories that distributions build their own Python for; pip is told to keep out of them
+    # (PEP 668) and writes an INSTALLER where it does not. Debian alone calls them dist-packages.
+    if parts[-1] == b"dist-packages":
+        return "dpkg"
+    if len(parts) == 4 and parts[2].startswith(b"python") and parts[3] == b"site-packages":
+        return "rpm" if parts[1] == b"lib64" else "pacman"
+    return ""
+
+
+def _license(message: Message) -> str:
+    said = plain(message.get("License-Expression", ""))
+    if said:
+        return said[:_LINE]
+    # The field was meant for a name, and many put the whole text there.
+    lines = str(message.get("License", "")).strip().split("\n", 1)
+    if lines[0] and len(lines[0]) <= 100 and plain(lines[0]):
+        return plain(lines[0])
+    for line in message.get_all("Classifier", []):
+        text = plain(line)
+        if text.startswith("License ::"):
+            return text.rpartition(":: ")[2]
+    return ""
+
+
+def _homepage(message: Message) -> str:
+    said = plain(message.get("Home-page", ""))
+    if said:
+        return said
+    links = [plain(one).partition(",")[::2] for one in message.get_all("Project-URL", [])]
+    for wanted in ("homepage", "home", "home-page", "repository", "source", "source code"):
+        for label, link in links:
+            if label.strip().lower() == wanted:
+                return link.strip()
+    return ""

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what Python's installers record beside the packages they install.
+
+The formats: "Recording installed projects" (``*.dist-info`` with METADATA, RECORD, INSTALLER,
+REQUESTED, direct_url.json) and "Core metadata" of packaging.python.org; for what setuptools and
+distutils left, ``*.egg-info`` directories or files, ``*.egg`` and ``*.egg-link`` as described in
+setuptools' "The Internal Structure of Python Eggs".
+
+Every directory can be one that Python imports from (``pip install --target``, PYTHONPATH), but for
+those that are part of what is installed (``pip/_vendor``) or in the caches of installers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import json
+from collections.abc import Collection, Iterable, Iterator
+from posixpath import normpath
+
+from envgit.layers.entry import Directory, Kind, find_directory, find_entry, join
+from envgit.packages import eggs
+from envgit.packages.beneath import files_below
+from envgit.packages.coremetadata import carrier, described, headers, plain
+from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of
+from envgit.packages.paths import resolver
+
+_UNITS = (b".dist-info", b".egg-info", b".egg", b".egg-link")
+_SITES = (b"site-packages", b"dist-packages")
+_KEYED = (b"METADATA", b"RECORD", b"INSTALLER", b"REQUESTED", b"direct_url.json")
+_KEYED_EGG = (b"PKG-INFO", b"requires.txt", b"installed-files.txt")
+
+# Directories below which no directory but a site-packages is imported from: parts of other
+# packages, builds and downloads.
+_NOT_BELOW = (
+    *_SITES,
+    *(b"_vendor", b"_vendored_packages", b"_vendored", b".cache", b"archive-v0", b".eggs", b"proc"),
+)
+
+_METADATA = 16 << 20
+"""Bytes of a METADATA or PKG-INFO; the largest on PyPI are long descriptions of 1 MB."""
+
+_RECORD = 128 << 20
+"""Bytes of a RECORD; the largest packages on PyPI have 30,000 files, about 4 MB."""
+
+
+class Pip:
+    """Packages that Python sees, whoever installed them."""
+
+    name = "pip"
+
+    def units(self, path: bytes, directory: Directory, names: Collection[bytes]) -> Iterable[Unit]:
+        """Each ``*.dist-info``, ``*.egg-info``, ``*.egg`` and ``*.egg-link``."""
+        found = [name for name in names if name.endswith(_UNITS)]
+        if not found or not is_place(path):
+            return
+        site = path.rpartition(b"/")[2] in _SITES
+        for name in found:
+            # A leading "~" is what pip renames a package to while it replaces it.
+            if name.startswith(b"~") or not (site or name.endswith(b".dist-info")):
+                continue
+            key = _key(directory, name)
+            if key is not None:
+                yield Unit(self.name, join(path, name), key)
+
+    def read(self, unit: Unit, files: Files) -> Iterable[Package]:
+        """The one package of a unit."""
+        place, _, name = unit.path.rpartition(b"/")
+        if name.endswith(b".egg-link"):
+            yield eggs.linked(unit, place, files)
+        elif name.endswith(b".dist-info"):
+            yield _dist_info(unit, place, files)
+        else:
+            yield eggs.egg(unit, place, files)
+
+    def manifest(self, package: Package, files: Files) -> Iterable[Shipped]:
+        """What RECORD says, or what a legacy installer kept in its place."""
+        known = resolver(files)
+        found: dict[bytes, Shipped] = {}
+        if package.unit.endswith(b".dist-info"):
+            for path, digest, _ in _record(package.unit, files):
+                there = known.resolve(normpath(join(package.place, path)))
+                if there is not None:
+                    found[there] = Shipped(there, digest)
+        else:
+            for path in eggs.installed(package, files):
+                there = known.resolve(path)
+                if there is not None:
+                    found[there] = Shipped(there)
+        for path in unit_files(package.unit, files.tree):
+            found.setdefault(path, Shipped(path))
+        return found.values()
+
+
+def is_place(path: bytes) -> bool:
+    """Whether Python may import from this directory, so that what is described there is there."""
+    parts = path.split(b"/")
+    if parts[-1] in _SITES:
+        # In conda's cache of unpacked packages: pkgs/NAME-VERSION-BUILD/lib/python3.12/...
+        return parts[-5:-4] != [b"pkgs"] and parts[-4:-3] != [b"pkgs"]
+    return not any(part in _NOT_BELOW for part in parts)
+
+
+def unit_files(unit: bytes, root: Directory) -> list[bytes]:
+    """The files that a unit consists of."""
+    entry = find_entry(root, unit)
+    if entry is None:
+        return []
+    return files_below(root, unit) if entry.kind == Kind.DIR else [unit]
+
+
+def _key(directory: Directory, name: bytes) -> str | None:
+    """A unit's key; None when it is none. Empty, not to be remembered, if others have a say."""
+    if name.endswith(b".egg-link"):
+        return ""
+    below = directory.directory(name)
+    if below is None:
+        entry = directory.lookup(name)
+        if entry is None or name.endswith(b".dist-info"):
+            return None
+        return key_of(entry) if entry.kind == Kind.FILE else ""
+    if name.endswith(b".egg"):
+        inner = below.directory(b"EGG-INFO")
+        if inner is None:
+            return None
+        below = inner
+    keyed = _KEYED if name.endswith(b".dist-info") else _KEYED_EGG
+    return key_of(*(part for one in keyed for part in (one, below.lookup(one))))
+
+
+def _dist_info(unit: Unit, place: bytes, files: Files) -> Package:
+    inside = find_directory(files.tree, unit.path)
+    if inside is None:
+        raise Unreadable("its directory is not there")
+    names = set(inside.names())
+    message = headers(files.read(join(unit.path, b"METADATA"), _METADATA))
+    installer = ""
+    if b"INSTALLER" in names:
+        installer = files.read(join(unit.path, b"INSTALLER"), 4096).decode("utf-8", "replace")
+    installer = (installer.split() or [""])[0].lower()
+    reason = ""
+    if b"REQUESTED" in names:
+        reason = "manual"
+    elif installer in ("pip", "uv"):
+        # They are the two that write REQUESTED, and only for what was asked for by name.
+        reason = "automatic"
+    editable = b"direct_url.json" in names and _editable(unit.path, files)
+    return described(
+        message,
+        unit,
+        place,
+        requires=tuple(plain(one) for one in message.get_all("Requires-Dist", [])),
+        size=_size(unit.path, files) if b"RECORD" in names else None,
+        reason=reason,
+        state="editable" if editable else "installed",
+        carried_by=carrier(place, installer),
+    )
+
+
+def _editable(unit: bytes, files: Files) -> bool:
+    try:
+        said = json.loads(files.read(join(unit, b"direct_url.json"), 1 << 16))
+    except (ValueError, RecursionError, Unreadable):
+        return False
+    info = said.get("dir_info") if isinstance(said, dict) else None
+    return isinstance(info, dict) and info.get("editable") is True
+
+
+def _size(unit: bytes, files: Files) -> int | None:
+    try:
+        return sum(size for _, _, size in _record(unit, files))
+    except Unreadable:
+        return None
+
+
+def _record(unit: bytes, files: Files) -> Iterator[tuple[bytes, str, int]]:
+    """Path, digest and size (0 where it is not said) of each line of RECORD. Raises Unreadable."""
+    entry = find_entry(files.tree, join(unit, b"RECORD"))
+    if entry is None:
+        return
+    text = files.read(join(unit, b"RECORD"), _RECORD).decode("utf-8", "surrogateescape")
+    try:
+        for row in csv.reader(text.splitlines()):
+            if row and row[0]:
+                size = row[2] if len(row) > 2 else ""
+                counted = int(size) if size.isdecimal() and len(size) < 16 else 0
+                path = row[0].encode("utf-8", "surrogateescape")
+                yield path, _digest(row[1] if len(row) > 1 else ""), counted
+    except (csv.Error, UnicodeEncodeError) as error:
+        raise Unreadable(f"RECORD: {error}") from error
+
+
+def _digest(said: str) -> str:
+    """``sha256=BASE64`` without padding, as in ``algorithm:HEX``."""
+    algorithm, _, value = said.partition("=")
+    if not value or len(value) > 128:
+        return ""
+    try:
+        return f"{algorithm}:{base64.urlsafe_b64decode(value + '=' * (-len(value) % 4)).hex()}"
+    except (binascii.Error, ValueError):
+        return ""
