@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
+from typing import NamedTuple
 
 from envgit.layers.compare import Change
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
@@ -87,37 +88,50 @@ class _Pair:
         return None if replace(there, unit=here.unit) == here else REINSTALLED
 
 
+class Compared(NamedTuple):
+    """What became of packages, and the units on either side that could not be read."""
+
+    changes: list[PackageChange]
+    problems: list[Problem]
+
+
 def compare(old: Inventory, new: Inventory, changes: Sequence[Change]) -> list[PackageChange]:
     """What became of packages between two states, whose changed paths are ``changes``.
 
     By manager, place and name. Packages that another manager's package brought along are left out.
     """
+    return examine(old, new, changes).changes
+
+
+def examine(
+    old: Inventory, new: Inventory, changes: Sequence[Change], *, claims: bool = True
+) -> Compared:
+    """The same with what could not be read. Without ``claims`` packages whose version changed have
+    no ``paths``: who wants to know their names alone need not have their lists of files read."""
     if not changes:
-        return []
+        return Compared([], [])
     both = differing(old, new)
-    pairs = _pairs(_readable(0, both), _readable(1, both))
     work = _Files(old, new, changes)
     found: dict[_Pair, PackageChange] = {}
-    unsettled: dict[tuple[PackageId, str], _Pair] = {}
-    for pair in pairs:
+    kept: dict[tuple[PackageId, str], _Pair] = {}
+    gone: set[Package] = set()
+    for pair in _pairs(_readable(0, both), _readable(1, both)):
         kind = pair.kind
         if kind in (None, CHANGED, REINSTALLED) and pair.old is not None and pair.new is not None:
-            unsettled[pair.old.id, pair.old.version] = pair
+            kept[pair.old.id, pair.old.version] = pair
+        elif pair.old is not None:
+            gone.add(pair.old)
         if kind is not None:
-            own = work.claim(pair) if kind not in (CHANGED, REINSTALLED) else ()
+            own = work.claim(pair) if claims and kind not in (CHANGED, REINSTALLED) else ()
             found[pair] = PackageChange(kind, pair.old, pair.new, own)
     for owner, paths in work.owners().items():
-        pair = unsettled.get((owner.id, owner.version), _Pair(owner, owner))
-        looked = work.judge(pair, paths, pair.kind)
-        if looked is not None:
-            found[pair] = looked
-    return sorted(found.values(), key=_by_name)
-
-
-def problems(old: Inventory, new: Inventory) -> list[Problem]:
-    """The units that `compare` could not read, each once."""
-    sides = differing(old, new)
-    return list(dict.fromkeys(problem for side in sides for problem in side.problems))
+        if owner not in gone:
+            pair = kept.get((owner.id, owner.version), _Pair(owner, owner))
+            looked = work.judge(pair, paths, pair.kind)
+            if looked is not None:
+                found[pair] = looked
+    problems = dict.fromkeys(problem for side in both for problem in side.problems)
+    return Compared(sorted(found.values(), key=_by_name), list(problems))
 
 
 def _is_there(package: Package | None) -> Package | None:

@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
+from weakref import ref
 
 from envgit.errors import EnvgitError
-from envgit.layers.entry import find_directory, walk
-from envgit.packages import locate
+from envgit.layers.compare import differing as differing_paths
+from envgit.layers.entry import Directory, find_directory, join, walk
+from envgit.packages import locate, owners
 from envgit.packages.managers import NAMES, manager
 from envgit.packages.model import Files, Package, Problem, Shipped, Unit, Unreadable, key_of
-
-_FEW = 30
-"""Paths that are searched for one by one: above, splitting a table of owners is cheaper."""
 
 VERSION = 1
 """Part of every key of the cache: raised whenever reading the same bytes gives something else."""
@@ -52,6 +51,8 @@ class Inventory:
         self._cache = cache
         self._identity = identity
         self._known: dict[Unit, list[Package]] = {}
+        self._tables: dict[str, bytes] = {}
+        self._near: ref[Inventory] | None = None
 
     @cached_property
     def files(self) -> Files:
@@ -123,14 +124,16 @@ class Inventory:
                 break
             table = self._table(unit)
             packages = self.read([unit]).packages
-            for path, number in _look_up(table, asked):
+            for path, number in owners.look_up(table, asked):
                 if number < len(packages):
                     found[path] = packages[number]
             asked -= found.keys()
         return found
 
     def follow(self, other: Inventory) -> None:
-        """Learn the units from those of a state that differs little, where they are known."""
+        """Learn from a state that differs little, as long as somebody else keeps it, what is the
+        same here: its units, and which files packages have."""
+        self._near = ref(other)
         if "units" in self.__dict__ or self._remembered_units() is not None:
             return
         known = other.__dict__.get("units") or other._remembered_units()
@@ -142,27 +145,70 @@ class Inventory:
         self.units = units
 
     def _table(self, unit: Unit) -> bytes:
-        """``/PATH NUL #NUMBER NUL`` for each file of a unit's packages, by their number in it."""
-        key = f"owners-{VERSION}-{unit.manager}-{unit.path.hex()}-{unit.key}-{self._record(unit)}"
-        known = self._cache.get(key)
-        if known is None:
-            parts = [b""]
-            for number, package in enumerate(self.read([unit]).packages):
-                for shipped in self.manifest(package):
-                    parts += (b"/" + shipped.path, b"#%d" % number)
-            known = b"\0".join((*parts, b""))
-            self._cache.put(key, known)
-        return known
+        key = self._table_key(unit)
+        near = self._near() if self._near is not None else None
+        if key in self._tables:
+            return self._tables[key]
+        if near is not None and key in near._tables:
+            table = near._tables[key]
+        else:
+            table = owners.unpacked(self._cache.get(key)) or self._made_table(unit, key, near)
+        self._tables[key] = table
+        return table
 
-    def _record(self, unit: Unit) -> str:
-        """What identifies all that a database says, its lists of files included."""
-        folder = find_directory(self.files.tree, unit.path)
-        if folder is None:
-            folder = find_directory(self.files.tree, unit.path.rpartition(b"/")[0])
+    def _made_table(self, unit: Unit, key: str, near: Inventory | None) -> bytes:
+        """A table that is not known yet. What was derived of a neighbour's is not kept: a long
+        history would keep one for each commit."""
+        packages = self.read([unit]).packages
+        known = self._of_neighbour(unit, near) if near is not None else None
+        if known is None:
+            table = owners.table([self.manifest(package) for package in packages])
+            self._cache.put(key, owners.packed(table))
+            return table
+        return owners.join(
+            [known.get(package) or owners.lines(self.manifest(package)) for package in packages]
+        )
+
+    def _of_neighbour(self, unit: Unit, near: Inventory) -> dict[Package, bytes] | None:
+        """The rows of packages whose files a neighbour knows and whose records did not change."""
+        twin = next((one for one in near.units if one[:2] == unit[:2]), None)
+        if twin is None or not near._tables:
+            return None
+        folders = near._folder(twin), self._folder(unit)
+        if None in folders or owners.links(near.files.tree) != owners.links(self.files.tree):
+            return None
+        table = near._tables.get(near._table_key(twin))
+        if table is None:
+            return None
+        base = near._folder_path(twin)
+        changed = {join(base, one.path) for one in differing_paths(*folders)}
+        if any(path.endswith(owners.SHARED) for path in changed):
+            return None
+        stale = {number for _, number in owners.look_up(table, changed)}
+        packages = near.read([twin]).packages
+        rows = owners.rows(table)
+        return {
+            package: row
+            for number, (package, row) in enumerate(zip(packages, rows, strict=False))
+            if number not in stale
+        }
+
+    def _table_key(self, unit: Unit) -> str:
+        name = f"{unit.manager}-{unit.path.hex()}-{unit.key}"
+        folder = self._folder(unit)
         identity = getattr(folder, "identity", None)
-        if folder is None or identity is not None:
-            return str(identity)
-        return key_of(*(part for at, entry in walk(folder) for part in (at, entry)))
+        if folder is not None and not isinstance(identity, str):
+            identity = key_of(*(part for at, entry in walk(folder) for part in (at, entry)))
+        return f"owners-{VERSION}-{name}-{identity}"
+
+    def _folder_path(self, unit: Unit) -> bytes:
+        """The directory of all that the database says of a unit, its lists of files included."""
+        if find_directory(self.files.tree, unit.path) is not None:
+            return unit.path
+        return unit.path.rpartition(b"/")[0]
+
+    def _folder(self, unit: Unit) -> Directory | None:
+        return find_directory(self.files.tree, self._folder_path(unit))
 
     def _packages(self, unit: Unit) -> list[Package]:
         if unit in self._known:
@@ -171,7 +217,7 @@ class Inventory:
         known = _packages(self._cache.get(key))
         if known is None:
             known = list(manager(unit.manager).read(unit, self.files))
-            rows = [_row(package) for package in known]
+            rows = [packed_package(package) for package in known]
             self._cache.put(key, json.dumps(rows).encode())
         self._known[unit] = known
         return known
@@ -188,25 +234,11 @@ def differing(old: Inventory, new: Inventory) -> tuple[Contents, Contents]:
 _FIELDS = tuple(field.name for field in fields(Package))
 
 
-def _row(package: Package) -> list[Any]:
+def packed_package(package: Package) -> list[Any]:
+    """A package as a row of JSON."""
     return [
         value.decode("latin-1") if isinstance(value, bytes) else value for value in astuple(package)
     ]
-
-
-def _look_up(table: bytes, paths: Collection[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The number of the package that each of the paths belongs to first."""
-    if len(paths) > _FEW:
-        fields = table.split(b"\0")[1:-1]
-        for path, number in zip(fields[::2], fields[1::2], strict=True):
-            if path[1:] in paths:
-                yield path[1:], int(number[1:])
-        return
-    for path in paths:
-        at = table.find(b"\0/" + path + b"\0#")
-        if at >= 0:
-            start = at + len(path) + 4
-            yield path, int(table[start : table.index(b"\0", start)])
 
 
 def _units(data: bytes | None) -> list[Unit] | None:
@@ -222,12 +254,13 @@ def _packages(data: bytes | None) -> list[Package] | None:
     if data is None:
         return None
     try:
-        return [_package(row) for row in json.loads(data)]
+        return [unpacked_package(row) for row in json.loads(data)]
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
 
 
-def _package(row: list[Any]) -> Package:
+def unpacked_package(row: list[Any]) -> Package:
+    """The package of such a row. Raises ValueError, TypeError, AttributeError or KeyError."""
     values = dict(zip(_FIELDS, row, strict=True))
     for name in ("place", "unit"):
         values[name] = values[name].encode("latin-1")

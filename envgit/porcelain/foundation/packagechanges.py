@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of packages between commits, and since the last one; remembered by the trees' ids.
+
+Only here are envgit.packages and the history brought together for the verbs that speak of packages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from envgit.layers import compare as files
+from envgit.layers.ids import CommitId
+from envgit.packages import changes as packages
+from envgit.packages.changes import PackageChange
+from envgit.packages.inventory import Inventory, packed_package, unpacked_package
+from envgit.packages.model import Package, Problem
+from envgit.porcelain.foundation import inventories
+from envgit.porcelain.foundation.repository import Repository
+from envgit.store.cache import ContentCache
+
+if TYPE_CHECKING:
+    from envgit.layers.compare import Change
+    from envgit.porcelain.foundation.snapshot import Current
+
+_VERSION = 1
+"""Raised whenever the same two trees give something else."""
+
+_KEPT = 4
+"""Inventories of commits that stay open: a log looks at each twice, as a commit and as a parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of packages, and the databases that could not be read."""
+
+    changes: tuple[PackageChange, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Which packages are asked for: a name or pattern, of one manager or of any.
+
+    Source of the patterns: fnmatch(3). ``dpkg:libc6`` is dpkg's; apt's packages are dpkg's.
+    """
+
+    pattern: str
+    manager: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Named:
+        """``NAME``, ``MANAGER:NAME``; what is before a colon and no manager is part of the name."""
+        before, colon, name = text.partition(":")
+        known = manager_named(before) if colon else None
+        return cls(text) if known is None else cls(name, known)
+
+    def matches(self, package: Package) -> bool:
+        """Whether a package is meant. ``libc6:amd64`` names the architecture, as in dpkg."""
+        if self.manager and package.manager != self.manager:
+            return False
+        called = [package.name]
+        if package.architecture:
+            called.append(f"{package.name}:{package.architecture}")
+        return any(fnmatchcase(name, self.pattern) for name in called)
+
+
+_FRONTS = {"apt": "dpkg", "yum": "rpm", "dnf": "rpm", "zypper": "rpm"}
+
+
+def manager_named(name: str) -> str | None:
+    """The manager of a name that people use for it, None if there is none."""
+    from envgit.packages.managers import NAMES
+
+    found = _FRONTS.get(name, name)
+    return found if found in NAMES else None
+
+
+class History:
+    """Package changes between commits. One serves a whole log and keeps a little of it."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._cache = ContentCache(repository.store.path, "packages")
+        self._inventories: OrderedDict[CommitId, Inventory] = OrderedDict()
+
+    def between(self, old: CommitId | None, new: CommitId | None) -> Found:
+        """What became of packages from one commit to another; None is the empty environment."""
+        git = self._repository.git
+        sides = [git.git_commit(one).rootfs if one is not None else "" for one in (old, new)]
+        if sides[0] == sides[1]:
+            return Found()
+        key = f"changes-{_VERSION}-{sides[0]}-{sides[1]}"
+        known = _unpacked(self._cache.get(key))
+        if known is not None:
+            return known
+        before, after = self._inventory(old), self._inventory(new)
+        before.follow(after)
+        found = _compared(before, after, files.changes(git.files(old), git.files(new)))
+        if not found.problems and self._is_present(old) and self._is_present(new):
+            self._cache.put(key, _packed(found))
+        return found
+
+    def of(self, commit: CommitId) -> Found:
+        """What a commit did, compared with its first parent."""
+        parents = self._repository.git.git_commit(commit).parents
+        return self.between(parents[0] if parents else None, commit)
+
+    def uncommitted(self, current: Current, changed: Sequence[Change] | None = None) -> Found:
+        """What became of packages since HEAD, or of what lies in ``changed``."""
+        changed = current.changes if changed is None else changed
+        if not changed:
+            return Found()
+        before = self._inventory(current.head.commit)
+        return _compared(before, inventories.of_current(self._repository, current), changed)
+
+    def since(self, old: CommitId | None, current: Current) -> Found:
+        """What became of packages from a commit to the worktree."""
+        if old == current.head.commit:
+            return self.uncommitted(current)
+        changed = files.changes(self._repository.git.files(old), current.tree)
+        before = self._inventory(old)
+        return _compared(before, inventories.of_current(self._repository, current), changed)
+
+    def _inventory(self, commit: CommitId | None) -> Inventory:
+        if commit is None or not self._repository.git.git_commit(commit).rootfs:
+            return inventories.of_commit(self._repository, None)
+        found = self._inventories.pop(commit, None)
+        if found is None:
+            found = inventories.of_commit(self._repository, commit)
+        self._inventories[commit] = found
+        while len(self._inventories) > _KEPT:
+            self._inventories.popitem(last=False)
+        return found
+
+    def _is_present(self, commit: CommitId | None) -> bool:
+        """Whether contents can be read: what was told without them is not the whole truth."""
+        if commit is None:
+            return True
+        layer = self._repository.git.git_commit(commit).layer
+        return not layer or self._repository.store.has_layer(layer)
+
+
+def _compared(old: Inventory, new: Inventory, changed: Sequence[Change]) -> Found:
+    found = packages.examine(old, new, changed, claims=False)
+    return Found(tuple(found.changes), tuple(found.problems))
+
+
+def only(found: Iterable[PackageChange], names: Sequence[Named]) -> list[PackageChange]:
+    """The changes of packages that are asked for."""
+    return [
+        one for one in found
+        if any(name.matches(side) for name in names for side in (one.old, one.new) if side)
+    ]  # fmt: skip
+
+
+# -- as kept in the cache ---------------------------------------------------------------------
+
+
+def _packed(found: Found) -> bytes:
+    rows = [
+        [
+            one.kind,
+            packed_package(one.old) if one.old else None,
+            packed_package(one.new) if one.new else None,
+            [path.hex() for path in one.paths],
+            [path.hex() for path in one.modified],
+            one.config,
+        ]
+        for one in found.changes
+    ]
+    return json.dumps(rows).encode()
+
+
+def _unpacked(data: bytes | None) -> Found | None:
+    if data is None:
+        return None
+    try:
+        return Found(
+            tuple(
+                PackageChange(
+                    kind,
+                    unpacked_package(old) if old else None,
+                    unpacked_package(new) if new else None,
+                    tuple(map(bytes.fromhex, paths)),
+                    tuple(map(bytes.fromhex, modified)),
+                    bool(config),
+                )
+                for kind, old, new, paths, modified, config in json.loads(data)
+            )
+        )
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
