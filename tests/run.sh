@@ -35,6 +35,9 @@ need setcap libcap2-bin
 need strace strace
 need mkfs.ext4 e2fsprogs
 need umoci umoci
+need rpmbuild rpm
+need vercmp pacman-package-manager
+need makepkg makepkg
 need zsh zsh
 need shellcheck shellcheck
 ldconfig -p 2>/dev/null | grep -q libseccomp.so.2 || missing="$missing libseccomp2"
