@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -115,10 +115,10 @@ def cache_directory() -> Path:
     return path
 
 
-def debian_tar(suite: str = "bookworm") -> Path:
+def debian_tar(suite: str = "bookworm", packages: Sequence[str] = ()) -> Path:
     """A tar archive of a minimal Debian, bootstrapped once a week from this machine's mirrors.
 
-    Skips the test (see `gate`) without root, mmdebstrap or a mirror.
+    It has ``packages`` and what they depend on, without what they recommend. Skips the test (see `gate`) without root, mmdebstrap or a mirror.
     """
     from envgit.image import apt, debian
 
@@ -126,18 +126,19 @@ def debian_tar(suite: str = "bookworm") -> Path:
     sources = apt.sources_for(suite, apt.host_sources(), keyring=True)
     code = Path(debian.__file__).read_text()
     key = f"{suite} {int(time.time() // (7 * 86400))} {[s.stanza() for s in sources]} {code}"
-    name = f"debian-{suite}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
+    stem = "+".join(["debian", suite, *packages])
+    name = f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
     path = cache_directory() / name
     with open(path.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return path
         gate.demand("mirror", probes.why_not("mirror"))
-        for old in path.parent.glob(f"debian-{suite}-*.tar"):
+        for old in path.parent.glob(f"{stem}-*.tar"):
             old.unlink()
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
             made = f"{scratch}/rootfs"
-            debian.bootstrap(suite, (), made, environment=os.environ)
+            debian.bootstrap(suite, packages, made, environment=os.environ)
             subprocess.run(
                 ["tar", "--xattrs", "--numeric-owner", "-C", made, "-cf", f"{scratch}/tar", "."],
                 check=True,
