@@ -7,7 +7,7 @@ from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.errors import UsageProblem
 from envgit.cli.progress import progress
-from envgit.cli.verb import argument, flag, json_flag, verb
+from envgit.cli.verb import argument, flag, json_flag, section, value, verb
 from envgit.errors import EnvgitError
 
 
@@ -86,21 +86,54 @@ def cp(app: App, archive: bool, follow_link: bool, as_json: bool, words: tuple[s
     return 0
 
 
-@verb("export", "export [-q] [<commit>] tar:<file>")
+@verb(
+    "export",
+    "export [-q] [<commit>] tar:<file>",
+    "export --sbom[=<format>] [--files] [--name <name>] [<commit> | --worktree] <file>",
+)
 @flag("-q, --quiet", "suppress progress reporting")
+@section(
+    "Bill of materials",
+    value(
+        "--sbom[=<format>]",
+        "list what is installed: cyclonedx-json (the default) or spdx-json, '@1.5' for a version",
+        bare="cyclonedx-json",
+    ),
+    flag("--worktree", "of what is there now, with uncommitted changes"),
+    flag("--files", "list the files of packages, with their digests"),
+    value("--name <name>", "call the environment so in the document (default: environment)"),
+)
 @json_flag
 @argument("words", nargs=-1)
-def export(app: App, quiet: bool, as_json: bool, words: tuple[str, ...]) -> int:
-    """Write a state as an archive.
+def export(
+    app: App,
+    quiet: bool,
+    sbom: str | None,
+    worktree: bool,
+    files: bool,
+    name: str | None,
+    as_json: bool,
+    words: tuple[str, ...],
+) -> int:
+    """Write a state as an archive, or list what is installed in it.
 
     The whole file system of the commit (default: HEAD) goes into a tar archive that GNU tar and
     container tools read. The name says how it is compressed: .gz, .xz or .zst, else not at all;
     tar:- writes to standard output. Equal states give equal archives.
-    """
-    from envgit.porcelain.export import export as write
 
+    With --sbom a software bill of materials goes to the file, "-" being standard output: packages
+    of all managers with their URLs (purl), licences and dependencies, the distribution, and the
+    commit. The same commit gives the same bytes; its date is the document's, SOURCE_DATE_EPOCH
+    another. Databases that cannot be read are warned about and noted in the document.
+    """
+    if sbom is not None:
+        return _bill(app, sbom, words, quiet, worktree, files, name, as_json)
+    if worktree or files or name is not None:
+        raise UsageProblem("--worktree, --files and --name go with --sbom", usage="short")
     if not 1 <= len(words) <= 2:
         raise UsageProblem("a destination is needed, and at most a commit before it", usage="short")
+    from envgit.porcelain.export import export as write
+
     revision, dest = (words[0], words[1]) if len(words) == 2 else ("HEAD", words[0])
     to_stdout = dest == "tar:-"
     if to_stdout and app.out.stdout_is_terminal:
@@ -119,4 +152,46 @@ def export(app: App, quiet: bool, as_json: bool, words: tuple[str, ...]) -> int:
         app.out.json(result)
     elif not quiet:
         app.out.line(f"Exported {changed.one_line(app, result.commit)} to {result.file}")
+    return 0
+
+
+def _bill(
+    app: App,
+    format: str,
+    words: tuple[str, ...],
+    quiet: bool,
+    worktree: bool,
+    files: bool,
+    name: str | None,
+    as_json: bool,
+) -> int:
+    import envgit
+    from envgit.porcelain.export import export_sbom
+
+    if not 1 <= len(words) <= 2 - worktree:
+        before = "" if worktree else ", and at most a commit before it"
+        raise UsageProblem(f"a destination is needed{before}", usage="short")
+    dest = words[-1]
+    result = export_sbom(
+        app.repository,
+        dest,
+        words[0] if len(words) == 2 else "HEAD",
+        format=format,
+        worktree=worktree,
+        files=files,
+        name=name or "environment",
+        tool_version=envgit.__version__,
+        stdout=app.out.binary() if dest == "-" else None,
+    )
+    for problem in result.problems:
+        app.out.warning(problem)
+    if dest == "-":
+        return 0
+    if as_json:
+        app.out.json(result)
+    elif not quiet:
+        number = "1 package" if result.packages == 1 else f"{result.packages} packages"
+        dirty = " with uncommitted changes" if result.dirty else ""
+        what = changed.one_line(app, result.commit) if result.commit else "the worktree"
+        app.out.line(f"Listed {number} of {what}{dirty} in {dest}")
     return 0

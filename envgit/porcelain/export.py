@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the file system of a commit to an archive."""
+"""Write the file system of a commit to an archive, or a list of what is installed in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from envgit.errors import EnvgitError, UsageError
 from envgit.layers.compression import compressed
@@ -15,6 +15,10 @@ from envgit.layers.ids import CommitId
 from envgit.layers.tar import write
 from envgit.porcelain.foundation.contents import contents
 from envgit.porcelain.foundation.repository import Repository
+
+if TYPE_CHECKING:
+    from envgit.packages.inventory import Inventory
+    from envgit.packages.sbom import Subject
 
 Progress = Callable[[int, int], None]
 """The entries and the bytes written so far."""
@@ -30,6 +34,20 @@ class ExportResult:
 
     commit: CommitId
     file: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillResult:
+    """A bill of materials that was written: of which commit (None before the first), whether with
+    uncommitted changes, where to (``-`` for standard output), in which format and version
+    (``cyclonedx-json@1.6``), how many packages it lists, and what could not be read."""
+
+    commit: CommitId | None
+    dirty: bool
+    file: str
+    format: str
+    packages: int
+    problems: tuple[str, ...]
 
 
 def export(
@@ -59,11 +77,111 @@ def export(
     return ExportResult(commit, file)
 
 
+def export_sbom(
+    repository: Repository,
+    dest: str,
+    revision: str = "HEAD",
+    *,
+    format: str = "cyclonedx",
+    worktree: bool = False,
+    files: bool = False,
+    name: str = "environment",
+    tool_version: str = "",
+    stdout: BinaryIO | None = None,
+) -> BillResult:
+    """Write a software bill of materials of ``revision``, or of the worktree, to the file ``dest``.
+
+    ``format`` is ``cyclonedx`` or ``spdx``, with ``@VERSION`` if need be; ``files`` lists the
+    packages' files, too; ``name`` is what the document calls the environment. The same commit and
+    branch give the same bytes, dated as the commit unless SOURCE_DATE_EPOCH says otherwise. Raises
+    ExportError, UsageError, and MissingLayer where files were never fetched.
+    """
+    from envgit.packages import sbom
+
+    written = sbom.parse_format(format)
+    with repository.store.lock(exclusive=False, what="export", on_wait=repository.waiting):
+        subject, inventory = _subject(repository, revision, worktree, name, tool_version)
+        digest = "sha1" if written.name == "spdx-json" else "sha256"
+        document = sbom.bill(inventory, subject, files=digest if files else "")
+        data = sbom.render(document, written)
+    with _destination(dest, stdout) as stream:
+        stream.write(data)
+    return BillResult(
+        CommitId(subject.commit) if subject.commit else None,
+        subject.version != subject.commit,
+        dest,
+        str(written),
+        len(document.components),
+        tuple(document.complaints()),
+    )
+
+
+def _subject(
+    repository: Repository, revision: str, worktree: bool, name: str, tool: str
+) -> tuple[Subject, Inventory]:
+    """What a bill is about, and the packages of that."""
+    import time
+
+    from envgit.packages.sbom import Subject
+    from envgit.porcelain.foundation import inventories, snapshot
+
+    git = repository.git
+    dirty, inventory, branch = False, None, ""
+    if worktree:
+        current = snapshot.describe(repository)
+        commit = current.head.commit
+        branch = current.head.branch or ""
+        dirty = bool(current.changes) or commit is None
+        if dirty:
+            inventory = inventories.of_current(repository, current)
+    else:
+        commit = git.resolve(revision)
+        branch = _branch(repository, revision, commit)
+    if inventory is None:
+        contents(repository, commit).close()  # what was never fetched says so now
+        inventory = inventories.of_commit(repository, commit)
+    made = git.commit(commit) if commit else None
+    version = (commit or "unborn") + ("-dirty" if dirty and commit else "")
+    now = int(time.time()) if dirty or made is None else made.committer.time
+    return (
+        Subject(
+            name=name,
+            version=version,
+            commit=commit or "",
+            rootfs=made.rootfs if made and not dirty else "",
+            branch=branch,
+            authored=made.author.time if made else None,
+            created=_epoch(repository, now),
+            tool=tool,
+        ),
+        inventory,
+    )
+
+
+def _branch(repository: Repository, revision: str, commit: CommitId) -> str:
+    """The branch that a revision names, empty if it names a commit in another way."""
+    if revision in ("HEAD", "@"):
+        return repository.git.head().branch or ""
+    name = revision.removeprefix("refs/").removeprefix("heads/")
+    tip = repository.git.refs("refs/heads/").get(f"refs/heads/{name}")
+    return name if tip == commit else ""
+
+
+def _epoch(repository: Repository, otherwise: int) -> int:
+    """``SOURCE_DATE_EPOCH`` (reproducible-builds.org) if it is set."""
+    text = repository.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return otherwise
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ExportError(f"SOURCE_DATE_EPOCH is not a number of seconds: {text}")
+    return int(text)
+
+
 @contextmanager
 def _destination(file: str, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
     if file == "-":
         if stdout is None:
-            raise ExportError("tar:- needs a standard output to write to")
+            raise ExportError("'-' needs a standard output to write to")
         yield stdout
         return
     if os.path.lexists(file) and not os.path.isfile(file):
