@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dependencies of npm's packages, found as Node finds them: in each ``node_modules`` upward.
+
+Sources: "Loading from node_modules folders" of Node's manual, package.json(5) of npm, and node's
+semver for ranges, which python-semanticversion implements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from semantic_version import NpmSpec, Version
+
+from envgit.packages.model import Package
+from envgit.packages.needs.need import Need, Owning, absent, wrong_version
+
+_OPTIONAL = " (optional)"
+_LONGEST = 1024
+
+
+class Node:
+    """All npm packages of a state, by the directory that they are in."""
+
+    def __init__(self, packages: Sequence[Package], owning: Owning | None) -> None:
+        self._named: dict[tuple[bytes, str], Package] = {}
+        for package in packages:
+            if package.manager == "npm":
+                self._named[package.place, package.name] = package
+
+    def needs(self, package: Package) -> Iterator[Need]:
+        for relation in package.requires:
+            wish = relation.removesuffix(_OPTIONAL)
+            name, at, wanted = wish[1:].partition("@")
+            name = wish[:1] + name
+            found = self._find(package, name)
+            if found is None:
+                if wish == relation:
+                    yield Need(relation, (), absent(name))
+                continue
+            fits = not at or satisfies(found.version, wanted)
+            yield Need(relation, (found,), "" if fits else wrong_version(found))
+
+    def refuses(self, package: Package) -> Iterator[Need]:
+        """npm's packages have no conflicts but peers, which are needs."""
+        return iter(())
+
+    def _find(self, package: Package, name: str) -> Package | None:
+        own = package.name.encode("utf-8", "surrogateescape")
+        place = b"/".join(part for part in (package.place, b"node_modules", own) if part)
+        while True:
+            found = self._named.get((place, name))
+            if found is not None or not place:
+                return found
+            place = _above(place)
+
+
+def _above(place: bytes) -> bytes:
+    """The next folder upward that can hold a ``node_modules``; one of that name itself cannot."""
+    place = place.rpartition(b"/")[0]
+    while place.rpartition(b"/")[2] == b"node_modules":
+        place = place.rpartition(b"/")[0]
+    return place
+
+
+@lru_cache(maxsize=20_000)
+def satisfies(version: str, wanted: str) -> bool:
+    """Whether a version is in a range; what is no range (a tag, a URL, a folder) always."""
+    if wanted.startswith("npm:"):
+        # An alias: npm:NAME@RANGE
+        wanted = wanted[5:].partition("@")[2]
+    if len(wanted) > _LONGEST or len(version) > _LONGEST:
+        return True
+    try:
+        return bool(NpmSpec(wanted).match(Version(version)))
+    except ValueError:
+        return True
