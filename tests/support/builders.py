@@ -118,7 +118,8 @@ def cache_directory() -> Path:
 def debian_tar(suite: str = "bookworm", packages: Sequence[str] = ()) -> Path:
     """A tar archive of a minimal Debian, bootstrapped once a week from this machine's mirrors.
 
-    It has ``packages`` and what they depend on, without what they recommend. Skips the test (see `gate`) without root, mmdebstrap or a mirror.
+    It has ``packages`` and what they depend on, without what they recommend. Skips the test (see
+    `gate`) without root, mmdebstrap or a mirror.
     """
     from envgit.image import apt, debian
 
