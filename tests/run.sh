@@ -38,6 +38,7 @@ need umoci umoci
 need rpmbuild rpm
 need vercmp pacman-package-manager
 need makepkg makepkg
+need gem ruby
 need zsh zsh
 need shellcheck shellcheck
 ldconfig -p 2>/dev/null | grep -q libseccomp.so.2 || missing="$missing libseccomp2"
