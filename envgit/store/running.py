@@ -84,7 +84,8 @@ def register(folder: str, info: Mapping[str, Any]) -> RunningRecord:
     """Make a record in ``folder``, before the environment starts.
 
     ``info`` is JSON: ``command`` is for messages, ``gc`` keeps what ``stack`` (directories relative
-    to the store) and ``changes`` name; everything else is the caller's.
+    to the store), ``changes`` and ``below`` (a list of change sets) name; everything else is the
+    caller's.
     """
     data = _serialize(0, dict(info))
     while True:

@@ -82,6 +82,7 @@ def in_use(store: Store, *, given_up: Collection[WorktreeId] = ()) -> InUse:
             busy.add(name)
             directories.update(running.info.get("stack", ()))
             changes.add(running.info.get("changes", ""))
+            changes.update(running.info.get("below", ()))
         if name in given_up and name not in busy:
             continue
         states = [worktree.state()]

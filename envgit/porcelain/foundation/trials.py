@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command in commit after commit, or in several at once: each a mount over what exists already.
+"""A command in state after state, or in several at once: each a mount over what exists already.
 
 Nothing is installed, copied or unpacked for a trial, and the worktree stays where it is: the lower
-directories are those of the commit's chain, the upper one is emptied afterwards. Spans are built
-only where the chain would be longer than may be mounted.
+directories are those of a commit's chain, perhaps with one more layer, made of hard links for this
+trial alone; the upper one is emptied afterwards. Spans are built only where the chain would be
+longer than may be mounted.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from envgit.errors import EnvgitError
 from envgit.fs import durable
+from envgit.layers.entry import Entry
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.writer import write_attributes
 from envgit.porcelain.foundation import chain, position
@@ -29,7 +31,7 @@ from envgit.store.spans import SMALLEST_MAXIMUM
 if TYPE_CHECKING:
     from envgit.store.worktree import RunningRecord
 
-__all__ = ["RunOptions", "Trial", "TrialFailed", "Trials"]
+__all__ = ["Layered", "RunOptions", "Subject", "Trial", "TrialFailed", "Trials"]
 
 
 _KEPT = 16 << 20
@@ -41,8 +43,39 @@ class TrialFailed(EnvgitError):
 
 
 @dataclass(frozen=True, slots=True)
+class Layered:
+    """A state that no commit has: one more layer on those of ``below``.
+
+    ``build`` makes the layer in an empty directory, of hard links, under the store's lock, and
+    returns the metadata of the root directory. ``config`` is the run configuration, ``name`` what
+    messages call the state.
+    """
+
+    below: CommitId
+    build: Callable[[str], Entry]
+    config: Mapping[str, Any]
+    name: str
+
+
+Subject = CommitId | Layered | None
+"""What a command is tried in: a commit, a state that is none, or the worktree as it is (None)."""
+
+
+class _Mounted(NamedTuple):
+    """What is mounted for a trial: ``lowers`` are host paths, ``stack`` the same directories as far
+    as they are relative to the store, ``scratch`` the change set whose upper directory is one.
+    ``root`` is the root directory's metadata; None: that of the topmost."""
+
+    lowers: tuple[str, ...]
+    stack: tuple[str, ...]
+    config: Mapping[str, Any]
+    root: Entry | None
+    scratch: ChangesId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """How the command ended in a commit (None: in the worktree as it is).
+    """How the command ended in a commit (None: in a state that is none).
 
     ``exit_code`` is its status as a shell gives it; ``timed_out`` that it was ended because its
     time was up. ``output`` is what it wrote to stdout and stderr, where that was kept; of
@@ -100,8 +133,8 @@ class Trials:
             store.delete_changes(changes)
         store.empty_trash()
 
-    def run(self, commits: Sequence[CommitId | None], *, capture: bool = False) -> list[Trial]:
-        """Run the command in each of ``commits``, all at once; in their order.
+    def run(self, subjects: Sequence[Subject], *, capture: bool = False) -> list[Trial]:
+        """Run the command in each of ``subjects``, all at once; in their order.
 
         ``capture`` keeps what it writes, else that goes where ours goes. Raises TrialFailed.
         """
@@ -109,39 +142,45 @@ class Trials:
             workers: list[worker.Worker] = []
             files = []
             try:
-                for commit in commits:
+                for subject in subjects:
                     file = stack.enter_context(tempfile.TemporaryFile()) if capture else None
                     files.append(file)
                     output = file.fileno() if file is not None else -1
-                    workers.append(stack.enter_context(self._started(commit, output)))
+                    workers.append(stack.enter_context(self._started(subject, output)))
             except BaseException:  # interrupted between two of them
                 worker.stop(workers)
                 raise
             ends = worker.wait(workers, self._timeout)
             found = []
-            for commit, file, end in zip(commits, files, ends, strict=True):
+            for subject, file, end in zip(subjects, files, ends, strict=True):
+                commit = subject if isinstance(subject, str) else None
                 if end.error is not None:
-                    name = self._repository.git.abbrev(commit) if commit else "the worktree"
+                    name = self._name(subject)
                     raise TrialFailed(f"the command could not be tried in {name}: {end.error}")
                 data = _kept(file) if file is not None else b""
                 duration = round(end.seconds * 1000)
                 found.append(Trial(commit, end.exit_code, end.signal, duration, end.killed, data))
             return found
 
+    def _name(self, subject: Subject) -> str:
+        if isinstance(subject, Layered):
+            return subject.name
+        return self._repository.git.abbrev(subject) if subject is not None else "the worktree"
+
     @contextmanager
-    def _started(self, commit: CommitId | None, output: int) -> Iterator[worker.Worker]:
+    def _started(self, subject: Subject, output: int) -> Iterator[worker.Worker]:
         repository = self._repository
         store = repository.store
         with store.lock(exclusive=False, what="a trial", on_wait=repository.waiting):
-            lowers, stack, config = self._state(commit)
-            changes = self._room(commit)
-            record = repository.worktree.register(
-                {"command": " ".join(self._argv), "stack": list(stack), "changes": changes}
-            )
+            mounted = self._mounted(subject)
+            changes = self._room(mounted)
+            info = {"command": " ".join(self._argv), "stack": list(mounted.stack)}
+            scratch = [mounted.scratch] if mounted.scratch is not None else []
+            record = repository.worktree.register({**info, "changes": changes, "below": scratch})
         started: worker.Worker | None = None
         try:
             root = OverlayRoot(
-                lowers=lowers,
+                lowers=mounted.lowers,
                 upper=store.upper_path(changes),
                 work=os.path.join(store.changes_path(changes), "work"),
                 volatile=True,
@@ -149,42 +188,52 @@ class Trials:
             if self._host:
                 task = self._on_host(root, changes)
             else:
-                plan = plan_for(repository, root, self._options, config)
+                plan = plan_for(repository, root, self._options, mounted.config)
                 task = worker.inside(plan, record.started, (record.fd,))
             started = worker.Worker(task, output=output, own_group=self._host)
             yield started
         finally:
             # What a killed worker ran may be dying still, and write.
             self._leave(changes, record, reuse=started is not None and not started.killed)
+            if mounted.scratch is not None:
+                store.delete_changes(mounted.scratch)
 
-    def _state(
-        self, commit: CommitId | None
-    ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, object]]:
-        """What to mount, as host paths and relative to the store, and the run configuration."""
+    def _mounted(self, subject: Subject) -> _Mounted:
         repository = self._repository
         store = repository.store
-        if commit is None:
+        if subject is None:
             state = repository.worktree.state()
             below = store.upper_path(state.changes)
-            return (below, *store.stack_paths(state.stack)), state.stack, dict(state.config)
+            lowers = (below, *store.stack_paths(state.stack))
+            return _Mounted(lowers, state.stack, dict(state.config), None)
+        commit = subject.below if isinstance(subject, Layered) else subject
         stack = chain.present(repository, commit)
         if len(stack) > max(repository.settings.get_int("core.maxdepth"), SMALLEST_MAXIMUM):
             stack, _ = chain.resolve(repository, commit)
-        config = dict(repository.git.metadata(commit).config)
-        return store.stack_paths(stack), stack, config
+        lowers = store.stack_paths(stack)
+        if not isinstance(subject, Layered):
+            config = dict(repository.git.metadata(commit).config)
+            return _Mounted(lowers, stack, config, repository.git.rootfs(commit).entry)
+        scratch = store.new_changes()
+        try:
+            upper = store.upper_path(scratch)
+            root = subject.build(upper)
+        except BaseException:
+            store.delete_changes(scratch)
+            raise
+        return _Mounted((upper, *lowers), stack, subject.config, root, scratch)
 
-    def _room(self, commit: CommitId | None) -> ChangesId:
-        """An empty change set that shows the root directory's own metadata of the commit."""
-        store, git = self._repository.store, self._repository.git
-        if commit is None:
-            state = self._repository.worktree.state()
-            return position.fresh_changes_over(self._repository, store.upper_path(state.changes))
+    def _room(self, mounted: _Mounted) -> ChangesId:
+        """An empty change set that shows the root directory's own metadata of the state."""
+        store = self._repository.store
+        if mounted.root is None:
+            return position.fresh_changes_over(self._repository, mounted.lowers[0])
         # Between trials nobody keeps gc from taking them.
         self._free[:] = [each for each in self._free if store.changes_exist(each)]
         changes = self._free.pop() if self._free else store.new_changes()
         fd = os.open(store.upper_path(changes), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            write_attributes(fd, git.rootfs(commit).entry, None)
+            write_attributes(fd, mounted.root, None)
         finally:
             os.close(fd)
         return changes
