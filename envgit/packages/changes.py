@@ -32,6 +32,9 @@ ABSENT = frozenset({"config-files", "not-installed"})
 """States (of dpkg) of a package that is not there, of which something is still known."""
 
 
+_BACK = {ADDED: REMOVED, REMOVED: ADDED, UPGRADED: DOWNGRADED, DOWNGRADED: UPGRADED}
+
+
 @dataclass(frozen=True, slots=True)
 class PackageChange:
     """One package in two states.
@@ -57,6 +60,16 @@ class PackageChange:
         found = self.new or self.old
         assert found is not None
         return found
+
+    @property
+    def sides(self) -> tuple[Package, ...]:
+        """What is known of it: before, now, or both."""
+        return tuple(one for one in (self.old, self.new) if one is not None)
+
+    def reversed(self) -> PackageChange:
+        """The way back."""
+        kind = _BACK.get(self.kind, self.kind)
+        return replace(self, kind=kind, old=self.new, new=self.old)
 
     @property
     def size(self) -> int | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from envgit.layers import combine, compare
 from envgit.layers.combine import CombinedHunk as CombinedHunk
@@ -28,6 +30,9 @@ from envgit.repo import diff as texts
 from envgit.repo.diff import Hunk as Hunk
 from envgit.repo.diff import TextPatch as TextPatch
 from envgit.store.store import MissingLayer
+
+if TYPE_CHECKING:
+    from envgit.porcelain.foundation.packagechanges import Found, History
 
 LARGEST = 8 << 20
 """Bytes; larger files are not compared by lines, which would take memory many times their size."""
@@ -62,7 +67,10 @@ class Difference:
         new: Contents,
         spec: Pathspec,
         choice: Choice,
+        packages: Callable[[], Found],
     ) -> None:
+        self._choice = choice
+        self._find_packages = packages
         if choice.reverse:
             changes = [Change(change.path, change.new, change.old) for change in changes]
             old, new = new, old
@@ -79,6 +87,17 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.changes)
+
+    @cached_property
+    def packages(self) -> Found:
+        """What became of packages, whatever the paths that were asked for."""
+        from envgit.porcelain.foundation.packagechanges import Named
+
+        found = self._find_packages()
+        if self._choice.reverse:
+            found = found.reversed()
+        names = self._choice.packages
+        return found.only([Named.parse(name) for name in names]) if names else found
 
     def _chosen(self, changes: Sequence[FileChange], pickaxe: Pickaxe) -> Sequence[FileChange]:
         """The changes that the pickaxe picks. Contents that did not change are not read."""
@@ -279,15 +298,24 @@ def between(
     *,
     paths: Sequence[str | bytes] = (),
     choice: Choice | None = None,
+    history: History | None = None,
 ) -> Difference:
-    """The difference between two commits; None is the empty environment."""
+    """The difference between two commits; None is the empty environment. ``history`` is what one
+    asks of the packages of many differences."""
     git, spec = repository.git, Pathspec.parse(paths)
+
+    def packages() -> Found:
+        from envgit.porcelain.foundation.packagechanges import History
+
+        return (history or History(repository)).between(old, new)
+
     return Difference(
         compare.changes(git.files(old), git.files(new), wanted=wanted_by(spec)),
         _of_commit(repository, old),
         _of_commit(repository, new),
         spec,
         choice or Choice(),
+        packages,
     )
 
 
@@ -305,12 +333,19 @@ def with_worktree(
     else:
         found = compare.changes(repository.git.files(old), current.tree)
     stack, upper = current.state.stack, current.upper
+
+    def packages() -> Found:
+        from envgit.porcelain.foundation.packagechanges import History
+
+        return History(repository).since(old, current)
+
     return Difference(
         found,
         _of_commit(repository, old),
         lambda: snapshot.reader(repository, stack, upper),
         Pathspec.parse(paths),
         choice or Choice(),
+        packages,
     )
 
 

@@ -7,7 +7,7 @@ Options mean what they mean in git-log(1). Nothing is read but commits, unless p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, TreeId
 from envgit.porcelain.foundation.repository import Repository
+from envgit.porcelain.foundation.treesame import changes, treesame
 from envgit.repo.revisions import UnknownRevision, dwim
 from envgit.repo.traversal import Point, Rules, Step, Traversal
 
 if TYPE_CHECKING:
-    from envgit.layers.entry import Entry
     from envgit.layers.pathspec import Pathspec
     from envgit.repo.commits import Commit
     from envgit.repo.metadata import RunRecord
@@ -137,7 +137,8 @@ class Query:
     author-date. ``parents`` is the least and the greatest number of parents (None: no limit).
     ``ancestry`` keeps the shape of the history for a graph; ``children`` needs it. ``side``
     (``left``, ``right``), ``cherry`` (``mark``, ``omit``), ``boundary`` and ``ancestry_path`` are
-    as in :class:`envgit.repo.traversal.Rules`. ``walk`` False: the named commits alone, newest
+    as in :class:`envgit.repo.traversal.Rules`. ``packages`` are names or patterns of packages that
+    the commits must have changed. ``walk`` False: the named commits alone, newest
     first or, with ``unsorted``, as named.
     """
 
@@ -158,6 +159,7 @@ class Query:
     ancestry_path: bool = False
     side: str = ""
     cherry: str = ""
+    packages: tuple[str, ...] = ()
     walk: bool = True
     unsorted: bool = False
     children: bool = False
@@ -218,7 +220,7 @@ def walk_reflog(
         raise UnknownRevision(ref)
     wanted = _filter(repository, query)
     spec = _parse(paths)
-    same = _same(repository, spec) if spec is not None else None
+    same = treesame(repository, spec, query.packages)
     point = git.point
 
     def entries() -> Iterator[LogEntry]:
@@ -292,7 +294,7 @@ class _Log:
             first_parent=query.first_parent,
             full_history=query.full_history,
             ancestry=query.ancestry,
-            treesame=_same(self._repository, self._spec) if self._spec else None,
+            treesame=treesame(self._repository, self._spec, query.packages),
             wanted=_filter(self._repository, query),
             since=query.since,
             until=query.until,
@@ -301,7 +303,7 @@ class _Log:
             side=query.side,
             cherry=query.cherry,
             children=query.children,
-            changes=_changes(self._repository, self._spec) if query.cherry else None,
+            changes=changes(self._repository, self._spec) if query.cherry else None,
         )
         point = self._repository.git.point
         return Traversal(point, tips.include, tips.exclude, left=tips.left, rules=rules)
@@ -377,40 +379,6 @@ def _parse(paths: Sequence[str | bytes]) -> Pathspec | None:
     from envgit.layers.pathspec import Pathspec
 
     return Pathspec.parse(paths)
-
-
-def _same(repository: Repository, spec: Pathspec) -> Callable[[Point, Point | None], bool]:
-    from envgit.layers.interest import differs
-
-    git = repository.git
-
-    def same(point: Point, parent: Point | None) -> bool:
-        old = git.files(None if parent is None else parent.id)
-        return not differs(old, git.files(point.id), spec)
-
-    return same
-
-
-def _changes(repository: Repository, spec: Pathspec | None) -> Callable[[Point], Hashable]:
-    """What a commit changed within ``spec``, as a value that is equal for equal changes: path, and
-    what it was and became but for times. (git compares the lines of its patch.)"""
-    from envgit.layers.compare import changes
-    from envgit.layers.interest import picks
-
-    git = repository.git
-
-    def content(entry: Entry | None) -> Entry | None:
-        return None if entry is None else replace(entry, mtime=0, hardlinks=())
-
-    def value(point: Point) -> Hashable:
-        old = git.files(point.parents[0] if point.parents else None)
-        return frozenset(
-            (change.path, content(change.old), content(change.new))
-            for change in changes(old, git.files(point.id))
-            if spec is None or picks(spec, change)
-        )
-
-    return value
 
 
 def _filter(repository: Repository, query: Query) -> Callable[[Point, int], bool] | None:

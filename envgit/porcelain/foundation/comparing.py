@@ -43,10 +43,12 @@ class Choice:
 
     ``renames``: the least similarity in percent that makes a rename, None to look for none.
     ``filter``: git's ``--diff-filter`` letters. ``reverse`` swaps the sides. ``pickaxe`` looks
-    into the contents.
+    into the contents. ``packages`` are names or patterns of those whose changes are shown (none:
+    of all).
     """
 
     renames: int | None = 50
     filter: str = ""
     reverse: bool = False
     pickaxe: Pickaxe | None = None
+    packages: tuple[str, ...] = ()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,20 @@ class Found:
     def __bool__(self) -> bool:
         return bool(self.changes)
 
+    def reversed(self) -> Found:
+        """The way back."""
+        return replace(self, changes=tuple(change.reversed() for change in self.changes))
+
+    def only(self, names: Sequence[Named]) -> Found:
+        """The same of the packages that are asked for."""
+        return replace(
+            self,
+            changes=tuple(
+                change for change in self.changes
+                if any(name.matches(one) for name in names for one in change.sides)
+            ),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -61,6 +75,11 @@ class Named:
         before, colon, name = text.partition(":")
         known = manager_named(before) if colon else None
         return cls(text) if known is None else cls(name, known)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it may mean several, or none."""
+        return any(char in self.pattern for char in "*?[")
 
     def matches(self, package: Package) -> bool:
         """Whether a package is meant. ``libc6:amd64`` names the architecture, as in dpkg."""
@@ -151,14 +170,6 @@ class History:
 def _compared(old: Inventory, new: Inventory, changed: Sequence[Change]) -> Found:
     found = packages.examine(old, new, changed, claims=False)
     return Found(tuple(found.changes), tuple(found.problems))
-
-
-def only(found: Iterable[PackageChange], names: Sequence[Named]) -> list[PackageChange]:
-    """The changes of packages that are asked for."""
-    return [
-        one for one in found
-        if any(name.matches(side) for name in names for side in (one.old, one.new) if side)
-    ]  # fmt: skip
 
 
 # -- as kept in the cache ---------------------------------------------------------------------
