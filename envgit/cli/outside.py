@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+
 from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.errors import UsageProblem
 from envgit.cli.progress import progress
 from envgit.cli.verb import argument, flag, json_flag, section, value, verb
 from envgit.errors import EnvgitError
+
+_FORMATS = ("cyclonedx", "cyclonedx-json", "spdx", "spdx-json")
 
 
 @verb("mount", "mount [-q] [<commit>] <directory>", "mount")
@@ -172,6 +176,7 @@ def _bill(
         before = "" if worktree else ", and at most a commit before it"
         raise UsageProblem(f"a destination is needed{before}", usage="short")
     dest = words[-1]
+    _check_meant(app, words, worktree)
     result = export_sbom(
         app.repository,
         dest,
@@ -195,3 +200,24 @@ def _bill(
         what = changed.one_line(app, result.commit) if result.commit else "the worktree"
         app.out.line(f"Listed {number} of {what}{dirty} in {dest}")
     return 0
+
+
+def _check_meant(app: App, words: tuple[str, ...], worktree: bool) -> None:
+    """Refuse lines that would be read otherwise than they were meant."""
+    first = words[0]
+    if first.partition("@")[0] in _FORMATS and len(words) == 2 and not _is_commit(app, first):
+        raise UsageProblem(f"a format follows an equals sign: --sbom={first}")
+    plain = first != "-" and not {"/", "."} & set(first) and not os.path.lexists(first)
+    if len(words) == 1 and plain and not worktree and _is_commit(app, first):
+        raise UsageProblem(
+            f"'{first}' is a commit, and a destination is needed:"
+            f" '{first} -' lists it on standard output, './{first}' is a file"
+        )
+
+
+def _is_commit(app: App, name: str) -> bool:
+    try:
+        app.repository.resolve(name)
+    except EnvgitError:
+        return False
+    return True

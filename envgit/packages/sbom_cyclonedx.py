@@ -28,7 +28,7 @@ from envgit.errors import UsageError
 from envgit.packages.sbom import Bill, Component, Format
 from envgit.packages.sbom_licenses import License
 from envgit.packages.sbom_system import System
-from envgit.packages.sbom_text import address, fit, moment
+from envgit.packages.sbom_text import address, fit, moment, short
 
 _ROOT, _SYSTEM = "environment", "operating-system"
 
@@ -50,7 +50,7 @@ def _bom(document: Bill, written: Format) -> Bom:
     subject = document.subject
     root = Listed(
         type=ComponentType.CONTAINER,
-        name=fit(subject.name),
+        name=short(subject.name),
         version=subject.version,
         bom_ref=_ROOT,
         properties=_properties(subject.facts()),
@@ -93,9 +93,9 @@ def _listed(one: Component) -> Listed:
     homepage = address(package.homepage)
     return Listed(
         type=ComponentType.APPLICATION if package.manager == "cargo" else ComponentType.LIBRARY,
-        group=fit(group) or None,
-        name=fit(name),
-        version=fit(package.version),
+        group=short(group) or None,
+        name=short(name),
+        version=short(package.version),
         bom_ref=one.ref,
         description=fit(" ".join(package.summary.split())) or None,
         licenses=_licenses(one.licenses),
@@ -137,8 +137,8 @@ def _system(system: System) -> Listed:
     homepage = address(system.homepage)
     return Listed(
         type=ComponentType.OPERATING_SYSTEM,
-        name=system.id or system.name or "unknown",
-        version=system.version or system.codename or None,
+        name=short(system.id or system.name or "unknown"),
+        version=short(system.version or system.codename) or None,
         bom_ref=_SYSTEM,
         description=system.title or None,
         external_references=[

@@ -65,6 +65,7 @@ _NAMES = {
 }
 _GNU = re.compile(r"(?i)(AGPL|LGPL|GPL|GFDL)(?:-|v| v)?(\d)(?:\.(\d))?(\+| or later|-or-later)?")
 _OPERATORS = re.compile(r"(?i)( and | or |\(|\))")
+_DEBIAN_NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+.-]{1,254}")
 _STATED = re.compile(rb"^License:[ \t]*(\S[^\r\n]*)", re.MULTILINE)
 _REFERRED = re.compile(rb"/usr/share/common-licenses/([A-Za-z0-9.+-]{1,40})")
 
@@ -131,13 +132,13 @@ class Licenses:
         if name not in self._copyrights:
             self._copyrights[name] = ()
             folder = b"usr/share/doc/"
-            own = name.encode("utf-8", "surrogateescape")
-            if own in (b".", b"..") or b"/" in own:
+            own = name.encode("utf-8", "replace")
+            if not _DEBIAN_NAME.fullmatch(own):
                 return ()
             entry = find_entry(self._files.tree, folder + own)
             if entry is not None and entry.kind == Kind.SYMLINK:
                 own = entry.target.removeprefix(b"/usr/share/doc/")
-                if own in (b".", b"..") or b"/" in own:
+                if not _DEBIAN_NAME.fullmatch(own):
                     return ()
             try:
                 data = self._files.read(folder + own + b"/copyright", _LARGEST_COPYRIGHT)

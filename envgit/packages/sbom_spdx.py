@@ -33,7 +33,7 @@ from spdx_tools.spdx.writer.json.json_writer import write_document_to_stream
 
 from envgit.packages.sbom import Bill, Component, Content, Format
 from envgit.packages.sbom_licenses import License
-from envgit.packages.sbom_text import address, fit, moment
+from envgit.packages.sbom_text import address, fit, moment, short
 
 _DOCUMENT, _ROOT, _SYSTEM = "SPDXRef-DOCUMENT", "SPDXRef-Environment", "SPDXRef-OperatingSystem"
 _UNFIT = re.compile(r"[^0-9a-zA-Z.-]+")
@@ -88,7 +88,7 @@ class _Writer:
 
     def _creation(self) -> CreationInfo:
         subject = self._bill.subject
-        name = fit(subject.name)
+        name = short(subject.name)
         serial = self._bill.serial(self._format)
         return CreationInfo(
             spdx_version=f"SPDX-{self._format.version}",
@@ -114,7 +114,7 @@ class _Writer:
         return self._made(
             _ROOT,
             PackagePurpose.CONTAINER,
-            name=fit(subject.name),
+            name=short(subject.name),
             version=subject.version,
             external_references=references,
             comment=_lines(subject.facts()),
@@ -126,8 +126,8 @@ class _Writer:
         return self._made(
             _SYSTEM,
             PackagePurpose.OPERATING_SYSTEM,
-            name=system.id or system.name or "unknown",
-            version=system.version or system.codename or None,
+            name=short(system.id or system.name or "unknown"),
+            version=short(system.version or system.codename) or None,
             description=system.title or None,
             homepage=address(system.homepage) or None,
         )
@@ -149,8 +149,8 @@ class _Writer:
         return self._made(
             self._ids[one.ref],
             PackagePurpose.APPLICATION if package.manager == "cargo" else PackagePurpose.LIBRARY,
-            name=fit(package.name),
-            version=fit(package.version) or None,
+            name=short(package.name),
+            version=short(package.version) or None,
             license_declared=self._license(one.licenses),
             homepage=address(package.homepage) or None,
             summary=fit(" ".join(package.summary.split())) or None,

@@ -65,7 +65,7 @@ def package_url(package: Package, system: System | None) -> str:
     qualifiers: dict[str, str] = {}
     if package.manager in _DISTRIBUTED:
         qualifiers["arch"] = package.architecture
-        if package.source:
+        if package.source not in ("", package.name):
             qualifiers["upstream"] = package.source  # what advisories are about; as syft has it
         if system is not None and system.id:
             namespace = _VENDORS.get(system.id, system.id)

@@ -12,6 +12,7 @@ _ADDRESS = re.compile(
     r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,255}\.[A-Za-z]{2,5}(?::[0-9]{1,5})?"
     r"(?:/(?:[A-Za-z0-9._~/?&=+,;@!:-]|%[0-9A-Fa-f]{2})*(?:#[A-Za-z0-9._~/-]*)?)?"
 )
+_LONGEST = 1024
 _LONGEST_ADDRESS = 2000
 _LAST_SECOND = 253402300799
 """Of the year 9999, where Python's calendar ends and RFC 3339's years do."""
@@ -25,6 +26,12 @@ def fit(text: str) -> str:
 def fit_path(path: bytes) -> str:
     """A path as text; bytes that are not UTF-8 become ``\\xff``."""
     return fit(path.decode("utf-8", "surrogateescape"))
+
+
+def short(text: str) -> str:
+    """The same, and no longer than a version may be in CycloneDX since 1.6: 1024 characters."""
+    text = fit(text)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def address(text: str) -> str:
