@@ -15,6 +15,7 @@ import pickle
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -236,6 +237,18 @@ def _mirror() -> str:
     return "no apt source"
 
 
+def _pypi() -> str:
+    """Whether pip reaches its index: the smallest package there is any use for (6 kB)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--retries", "1"]
+        done = subprocess.run(
+            [*command, "--timeout", "20", "-d", scratch, "iniconfig==2.0.0"],
+            capture_output=True,
+            text=True,
+        )
+    return "" if done.returncode == 0 else (done.stderr.strip() or "pip failed").splitlines()[-1]
+
+
 _PROBES: dict[str, Callable[[], str]] = {
     "root": _root,
     "overlay": _overlay,
@@ -252,6 +265,7 @@ _PROBES: dict[str, Callable[[], str]] = {
     "pty": _pty,
     "busybox": _busybox,
     "mirror": _mirror,
+    "pypi": _pypi,
     "mmdebstrap": _program("mmdebstrap"),
     "strace": _program("strace"),
     "setfacl": _program("setfacl"),

@@ -43,6 +43,11 @@ def kept(name: str, key: object, build: Callable[[Path], None]) -> Path:
     return path
 
 
+def week() -> int:
+    """A part of the key of what the registries change: made anew each week."""
+    return int(time.time() // (7 * 86400))
+
+
 def source(*modules: ModuleType) -> str:
     """The text of modules, as part of a key."""
     return "".join(inspect.getsource(module) for module in modules)
