@@ -10,7 +10,8 @@ from __future__ import annotations
 from email.message import Message
 from email.parser import HeaderParser
 
-from envgit.packages.model import Package, Unit, Unreadable
+from envgit.packages.carriers import system_manager
+from envgit.packages.model import Files, Package, Unit, Unreadable
 
 _HEADERS = 1 << 20
 """Bytes of its headers."""
@@ -75,7 +76,7 @@ def plain(value: object) -> str:
     return "" if text == "UNKNOWN" else text
 
 
-def carrier(place: bytes, installer: str) -> str:
+def carrier(place: bytes, installer: str, files: Files) -> str:
     """The manager whose own package brought what an installer put into a site directory."""
     if installer in _CARRIERS:
         return _CARRIERS[installer]
@@ -84,11 +85,9 @@ def carrier(place: bytes, installer: str) -> str:
         return ""
     # The directories that distributions build their own Python for; pip is told to keep out of them
     # (PEP 668) and writes an INSTALLER where it does not. Debian alone calls them dist-packages.
-    if parts[-1] == b"dist-packages":
-        return "dpkg"
-    if len(parts) == 4 and parts[2].startswith(b"python") and parts[3] == b"site-packages":
-        return "rpm" if parts[1] == b"lib64" else "pacman"
-    return ""
+    if len(parts) != 4 or not parts[2].startswith(b"python"):
+        return ""
+    return system_manager(files) or ("dpkg" if parts[3] == b"dist-packages" else "")
 
 
 def _license(message: Message) -> str:

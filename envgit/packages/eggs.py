@@ -29,7 +29,7 @@ def egg(unit: Unit, place: bytes, files: Files) -> Package:
     if not wanted:
         wanted = tuple(plain(one) for one in message.get_all("Requires-Dist", []))
     # easy_install was always asked for by name, but took what that needs along: nobody knows.
-    return described(message, unit, place, requires=wanted, carried_by=carrier(place, ""))
+    return described(message, unit, place, requires=wanted, carried_by=carrier(place, "", files))
 
 
 def linked(unit: Unit, place: bytes, files: Files) -> Package:

@@ -15,7 +15,16 @@ from envgit.layers.compare import differing as differing_paths
 from envgit.layers.entry import Directory, find_directory, join, walk
 from envgit.packages import locate, owners
 from envgit.packages.managers import NAMES, manager
-from envgit.packages.model import Files, Package, Problem, Shipped, Unit, Unreadable, key_of
+from envgit.packages.model import (
+    VOLATILE,
+    Files,
+    Package,
+    Problem,
+    Shipped,
+    Unit,
+    Unreadable,
+    key_of,
+)
 
 VERSION = 1
 """Part of every key of the cache: raised whenever reading the same bytes gives something else."""
@@ -214,11 +223,13 @@ class Inventory:
         if unit in self._known:
             return self._known[unit]
         key = f"packages-{VERSION}-{unit.manager}-{unit.path.hex()}-{unit.key}"
-        known = _packages(self._cache.get(key))
+        kept = not unit.key.startswith(VOLATILE)
+        known = _packages(self._cache.get(key)) if kept else None
         if known is None:
             known = list(manager(unit.manager).read(unit, self.files))
             rows = [packed_package(package) for package in known]
-            self._cache.put(key, json.dumps(rows).encode())
+            if kept:
+                self._cache.put(key, json.dumps(rows).encode())
         self._known[unit] = known
         return known
 

@@ -20,6 +20,9 @@ from envgit.layers.entry import Directory, Entry, find_entry
 LARGEST = 256 << 20
 """Bytes; a larger database is a problem, not a database."""
 
+VOLATILE = "~"
+"""Begins the key of a unit whose packages depend on files elsewhere: they are not remembered."""
+
 _SEPARATORS = re.compile(r"[-_.]+")
 
 

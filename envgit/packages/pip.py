@@ -23,7 +23,7 @@ from envgit.layers.entry import Directory, Kind, find_directory, find_entry, joi
 from envgit.packages import eggs
 from envgit.packages.beneath import files_below
 from envgit.packages.coremetadata import carrier, described, headers, plain
-from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of
+from envgit.packages.model import VOLATILE, Files, Package, Shipped, Unit, Unreadable, key_of
 from envgit.packages.paths import resolver
 
 _UNITS = (b".dist-info", b".egg-info", b".egg", b".egg-link")
@@ -111,15 +111,14 @@ def unit_files(unit: bytes, root: Directory) -> list[bytes]:
 
 
 def _key(directory: Directory, name: bytes) -> str | None:
-    """A unit's key; None when it is none. Empty, not to be remembered, if others have a say."""
-    if name.endswith(b".egg-link"):
-        return ""
+    """A unit's key; None when it is none."""
     below = directory.directory(name)
     if below is None:
         entry = directory.lookup(name)
         if entry is None or name.endswith(b".dist-info"):
             return None
-        return key_of(entry) if entry.kind == Kind.FILE else ""
+        linked = entry.kind == Kind.SYMLINK or name.endswith(b".egg-link")
+        return f"{VOLATILE}{key_of(entry)}" if linked else key_of(entry)
     if name.endswith(b".egg"):
         inner = below.directory(b"EGG-INFO")
         if inner is None:
@@ -154,7 +153,7 @@ def _dist_info(unit: Unit, place: bytes, files: Files) -> Package:
         size=_size(unit.path, files) if b"RECORD" in names else None,
         reason=reason,
         state="editable" if editable else "installed",
-        carried_by=carrier(place, installer),
+        carried_by=carrier(place, installer, files),
     )
 
 
