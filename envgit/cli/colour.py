@@ -40,6 +40,13 @@ DEFAULTS: dict[str, str] = {
     "grep.column": "green",
     "grep.match": "bold red",
     "grep.separator": "cyan",
+    "packages.added": "green",
+    "packages.removed": "red",
+    "packages.upgraded": "cyan",
+    "packages.downgraded": "magenta",
+    "packages.reinstalled": "",
+    "packages.modified": "yellow",
+    "packages.changed": "",
 }
 
 # The columns of `log --graph`, in git's order (column_colors_ansi).

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from envgit.cli import packageview
 from envgit.cli.app import App
-from envgit.cli.diffview import DiffView, asks_for_colour, diff_options, view_of
+from envgit.cli.diffview import PACKAGES, DiffView, asks_for_colour, diff_options, view_of
 from envgit.cli.stat import status_of
 from envgit.cli.verb import argument, flag, json_flag, verb
 from envgit.errors import EnvgitError
@@ -57,10 +58,12 @@ def diff(
         app.page()
     found = _difference(app, arguments, paths, view, merge_base=merge_base)
     if as_json:
-        app.out.json(records_of(found, view))
+        app.out.json(_as_json(found, view))
     elif not quiet:
         view.write(app, found)
-    return int((exit_code or quiet) and bool(found))
+    if PACKAGES in view.parts:
+        packageview.Problems(app).tell(found.packages.problems)
+    return int((exit_code or quiet) and (view.shows(found) if view else bool(found)))
 
 
 def _difference(
@@ -80,6 +83,15 @@ def _difference(
     if sides.worktree:
         return difference.with_worktree(repository, sides.old, paths=picked, choice=view.choice)
     return difference.between(repository, sides.old, sides.new, paths=picked, choice=view.choice)
+
+
+def _as_json(found: Difference, view: DiffView) -> object:
+    """The list of changed paths; an object where packages are asked for, which has it only if some
+    form of it is asked for too."""
+    if PACKAGES not in view.parts:
+        return records_of(found, view)
+    changes = {"changes": records_of(found, view)} if view.parts - {PACKAGES} else {}
+    return {**packageview.as_json(found.packages), **changes}
 
 
 def records_of(found: Difference, view: DiffView) -> list[dict[str, object]]:

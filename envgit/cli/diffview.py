@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from envgit.cli import packageview
 from envgit.cli.verb import flag, section, value
 from envgit.config_syntax import parse_bool
 from envgit.errors import EnvgitError, UsageError
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
 
 LISTS = ("raw", "name_status", "name_only")
 SUMMARIES = ("numstat", "stat", "shortstat", "summary")
+PACKAGES = "packages"
 
 
 @dataclass(frozen=True, slots=True)
 class DiffView:
     """What is written about a difference.
 
-    ``parts`` are among LISTS, SUMMARIES and ``patch``. ``widths``: of --stat in all, of its names,
-    and how many files; 0 is git's own choice. ``null``: records end with NUL and names are
-    not quoted (-z). ``words``: the mode of --word-diff and the regular expression of a word.
+    ``parts`` are among PACKAGES, LISTS, SUMMARIES and ``patch``. ``widths``: of --stat in all, of
+    its names, and how many files; 0 is git's own choice. ``null``: records end with NUL and names
+    are not quoted (-z). ``words``: the mode of --word-diff and the regular expression of a word.
     """
 
     parts: frozenset[str]
@@ -47,6 +49,14 @@ class DiffView:
 
     def __bool__(self) -> bool:
         return bool(self.parts)
+
+    def shows(self, difference: Difference, merged: Merged | None = None) -> bool:
+        """Whether there is anything to write; where a merge is shown, its head is."""
+        if self.parts - {PACKAGES} and (difference or merged is not None):
+            return True
+        if PACKAGES not in self.parts:
+            return False
+        return bool(difference.packages if merged is None else merged.packages)
 
     def write(
         self,
@@ -63,6 +73,13 @@ class DiffView:
         before = prefix or (lambda: "")
         changes = difference.changes if merged is None else merged.paths
         written = False
+        if PACKAGES in self.parts:
+            found = difference.packages if merged is None else merged.packages
+            for line in packageview.lines(app, found.changes):
+                app.out.write(f"{before()}{line}\n")
+                written = True
+            if written and changes and self.parts - {PACKAGES, "patch"}:
+                app.out.write(before() + "\n")
         for line in (
             self._lists(app, difference.changes)
             if merged is None
@@ -174,6 +191,8 @@ diff_options = section(
     "Differences",
     flag("-p, -u, --patch", "show the changes of text files line by line"),
     flag("-s, --no-patch", "show no differences"),
+    flag("--packages", "show which packages came, went, were upgraded or modified",
+         to="package_lines"),
     value("--stat[=<width,name,count>]", "show how many lines changed in each file",
           bare=""),
     flag("--numstat", "the same in numbers, for programs"),
@@ -230,6 +249,8 @@ def view_of(
     parts = {name for name in (*LISTS, "numstat", "shortstat", "summary") if taken[name]}
     if taken["stat"] is not None:
         parts.add("stat")
+    if taken["package_lines"]:
+        parts.add(PACKAGES)
     if taken["patch_with_stat"]:
         parts |= {"patch", "stat"}
     worded = taken["word_diff"] or taken["word_regex"] or taken["color_words"] is not None
@@ -257,6 +278,7 @@ def view_of(
         taken["letters"],
         taken["reverse_sides"],
         _pickaxe(taken, ignore_case=bool(options.get("ignore_case"))),
+        tuple(options.pop("of_packages", ())),
     )
     prefixes = ("", "") if taken["no_prefix"] else ("a/", "b/")
     return DiffView(
@@ -267,7 +289,7 @@ def view_of(
 
 def asks_for_parts(options: dict[str, Any]) -> bool:
     """Whether a form of differences, or none with -s, is asked for."""
-    named = ("patch", "no_patch", "patch_with_stat", *LISTS, *SUMMARIES)
+    named = ("patch", "no_patch", "patch_with_stat", "package_lines", *LISTS, *SUMMARIES)
     return bool(
         any(options[name] not in (None, False) for name in named)
         or options["context"] is not None
@@ -282,7 +304,7 @@ _NAMES = (
     "name_status", "raw", "null", "context", "interhunk", "renames", "no_renames", "ignore_all",
     "ignore_change", "ignore_eol", "patience", "minimal", "text", "reverse_sides", "letters",
     "full_index", "no_prefix", "pick_string", "pick_lines", "pick_regex", "pick_all",
-    "word_diff", "word_regex", "color_words",
+    "word_diff", "word_regex", "color_words", "package_lines",
 )  # fmt: skip
 
 

@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from envgit.cli import packageview
 from envgit.cli.app import App
 from envgit.cli.logjson import write_json
-from envgit.cli.logoptions import Merges, log_options, merges_from, query_from, style_from
+from envgit.cli.logoptions import (
+    Merges,
+    log_options,
+    merges_from,
+    packages_by_default,
+    query_from,
+    style_from,
+)
 from envgit.cli.logview import LogStyle, LogView, Shown
 from envgit.cli.verb import argument, json_flag, verb
 from envgit.errors import EnvgitError
@@ -17,6 +25,7 @@ from envgit.errors import EnvgitError
 if TYPE_CHECKING:
     from envgit.layers.ids import CommitId
     from envgit.porcelain.difference import Difference
+    from envgit.porcelain.foundation.packagechanges import Problem
     from envgit.porcelain.history import LogEntry, Query
 
 
@@ -48,8 +57,12 @@ def log(
         return follow_lines(app, lines, (revisions, picked), query, options, as_json=as_json)
     walked = options.pop("walk_reflogs")
     merges = merges_from(app, options)
+    if packages_by_default(options):
+        options["package_lines"] = True
     asked = dict(options)
-    shown = [] if options.pop("full_diff") else picked
+    shown = picked
+    if options.pop("full_diff"):
+        shown, options["of_packages"] = [], ()
     style = style_from(app, options, default=merges.default)
     differences = Differences(app, style, merges, shown, follow=query.follow)
     # As git: what is left out for its differences does not count for -n. A graph must see it.
@@ -58,6 +71,7 @@ def log(
         entries = _reflogs(app, revisions, picked, query)
     else:
         entries = history.log(app.repository, revisions, paths=picked, query=query, keep=keep)
+    entries = _known(app, entries, query)
     if as_json:
         write_json(app, entries, picked, asked)
         return 0
@@ -66,6 +80,20 @@ def log(
         view.show(entry)
     differences.tell()
     return 0
+
+
+def _known(app: App, entries: Iterable[LogEntry], query: Query) -> Iterator[LogEntry]:
+    """The entries. Where there is none, a package that is not known is an error."""
+    none = True
+    for entry in entries:
+        none = False
+        yield entry
+    if none and query.packages:
+        from envgit.cli.packageview import suggesting
+        from envgit.porcelain.packages import require_known
+
+        with suggesting():
+            require_known(app.repository, query.packages)
 
 
 def with_stdin(
@@ -117,13 +145,16 @@ class Differences:
         self._follow = follow
         self._last: tuple[LogEntry, list[Shown]] | None = None
         self._unread: set[tuple[str, bytes]] = set()
+        self._packages = packageview.history(app, style.view)
+        self._unreadable: dict[Problem, None] = {}
 
     def any(self, entry: LogEntry) -> bool:
         """Whether the commit has any difference to show; a combined one counts even if empty."""
         return any(one.difference or one.merged is not None for one in self(entry))
 
     def tell(self) -> None:
-        """Say what could not be searched."""
+        """Say what could not be searched, and whose packages could not be read."""
+        packageview.Problems(self._app).tell(self._unreadable)
         if self._unread:
             count = len(self._unread)
             self._app.out.warning(
@@ -145,6 +176,8 @@ class Differences:
             return []
         if len(parents) == 1 or how == "first-parent":
             return [Shown("", self._between(entry, parents[0]))]
+        if how == "off" and self._packages is not None and self._style.shows_packages_alone:
+            how = "dense"
         if how == "off":
             return []
         found = [self._between(entry, parent) for parent in parents]
@@ -158,8 +191,15 @@ class Differences:
         choice = self._style.choice
         if not self._follow or entry.path is None:
             found = between(
-                self._app.repository, parent, entry.id, paths=self._paths, choice=choice
+                self._app.repository,
+                parent,
+                entry.id,
+                paths=self._paths,
+                choice=choice,
+                history=self._packages,
             )
+            if self._packages is not None:
+                self._unreadable.update(dict.fromkeys(found.packages.problems))
             self._unread.update((entry.id, path) for path in found.unread)
             return found
         here = [b":(literal)" + entry.path]

@@ -26,6 +26,10 @@ class LineView:
     def __init__(self, prefixes: tuple[str, str] = ("a/", "b/")) -> None:
         self._prefixes = prefixes
 
+    def shows(self, difference: Sequence[LineChange], merged: Any = None) -> bool:
+        """Whether there is anything to write: what is listed is there because there is."""
+        return bool(difference) or merged is not None
+
     def write(
         self,
         app: App,

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from envgit.cli import packageview
 from envgit.cli.app import App
-from envgit.cli.diffview import view_of
+from envgit.cli.diffview import PACKAGES, view_of
 
 if TYPE_CHECKING:
     from envgit.porcelain.history import LogEntry
@@ -21,14 +22,24 @@ def write_json(app: App, entries: Any, paths: Sequence[str], options: dict[str, 
     from envgit.porcelain.history import runs
 
     view = view_of(options, app.settings)
+    packages = packageview.history(app, view)
+    problems = packageview.Problems(app)
     names = names_of_commits(app.repository)
 
     def changes(entry: LogEntry) -> dict[str, object]:
         if not view:
             return {}
         parent = entry.commit.parents[0] if entry.commit.parents else None
-        found = between(app.repository, parent, entry.id, paths=paths, choice=view.choice)
-        return {"changes": records_of(found, view)}
+        found = between(
+            app.repository, parent, entry.id, paths=paths, choice=view.choice, history=packages
+        )
+        shown: dict[str, object] = {}
+        if PACKAGES in view.parts:
+            shown["packages"] = packageview.records(found.packages.changes)
+            problems.tell(found.packages.problems)
+        if view.parts - {PACKAGES}:
+            shown["changes"] = records_of(found, view)
+        return shown
 
     app.out.json(
         [

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from envgit.cli import colour, formats
 from envgit.cli.dates import DateStyle
-from envgit.cli.diffview import asks_for_colour, asks_for_parts, diff_options, view_of
+from envgit.cli.diffview import (
+    PACKAGES,
+    asks_for_colour,
+    asks_for_parts,
+    diff_options,
+    view_of,
+)
 from envgit.cli.entries import Decoration, Surroundings
 from envgit.cli.logview import LogStyle
 from envgit.cli.verb import flag, section, value
@@ -41,6 +47,12 @@ CHOICE = section(
     value("--author <pattern>", "show commits by matching authors", multiple=True),
     value("--committer <pattern>", "show commits by matching committers", multiple=True),
     value("--grep <pattern>", "show commits with matching messages", multiple=True),
+    value(
+        "--package <name>",
+        "show commits that changed a package: a name, a pattern, dpkg:<name>",
+        to="of_packages",
+        multiple=True,
+    ),
     flag("--all-match", "show those that match all --grep"),
     flag("--invert-grep", "show those that match no --grep"),
     flag("-i, --regexp-ignore-case", "ignore case in patterns", to="ignore_case"),
@@ -173,8 +185,15 @@ def query_from(options: dict[str, Any]) -> Query:
         ancestry_path=take("ancestry_path"),
         side=side,
         cherry=cherry,
+        packages=options["of_packages"],
         **_walking(options),
     )
+
+
+def packages_by_default(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The part that is shown with ``--package`` where nobody says what to show."""
+    plain = options["pretty"] is None and not asks_for_parts(dict(options))
+    return (PACKAGES,) if plain and options["of_packages"] else ()
 
 
 def _walking(options: dict[str, Any]) -> dict[str, bool]:

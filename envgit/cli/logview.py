@@ -59,6 +59,11 @@ class LogStyle:
     notes: Callable[[LogEntry], Sequence[str]] | None = None
     choice: Choice | None = None
 
+    @property
+    def shows_packages_alone(self) -> bool:
+        """Whether of differences only the packages are shown."""
+        return self.view is not None and self.view.parts == {"packages"}
+
 
 class LogView:
     """One log being written."""
@@ -79,12 +84,12 @@ class LogView:
             graph.update(entry.id, entry.edges, "o" if entry.mark == "-" else entry.mark or "*")
         shown = False
         for one in self._differences(entry) if style.view else ():
-            if not one.difference and one.merged is None:
+            assert style.view is not None
+            if not style.view.shows(one.difference, one.merged):
                 continue
             self._commit(entry, one.parent)
             shown = True
             self._separate(merged=one.merged is not None)
-            assert style.view is not None
             prefix = graph.padding_line if graph is not None else None
             style.view.write(self._app, one.difference, merged=one.merged, prefix=prefix)
         if not shown and (style.always or (style.view is None and self._differs(entry))):

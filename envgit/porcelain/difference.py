@@ -233,6 +233,13 @@ class Merged:
         common = sorted(set.intersection(*(set(one) for one in found)))
         self.paths = tuple(MergedPath(path, tuple(one[path] for one in found)) for path in common)
 
+    @property
+    def packages(self) -> Found:
+        """What became of packages since the first parent that is as in no other parent."""
+        first, *others = (one.packages for one in self._differences)
+        made = [{change.package.id for change in other.changes} for other in others]
+        return first.where(lambda change: all(change.package.id in one for one in made))
+
     def hunks(self, one: MergedPath, options: TextOptions) -> Sequence[CombinedHunk] | None:
         """The combined hunks; None when a side is binary, too large or not in the store."""
         sides = [

@@ -31,10 +31,11 @@ class UnknownManager(UsageError):
 
 
 class NoSuchPackage(EnvgitError):
-    """No package of that name is installed. ``known`` are the names of those that are."""
+    """No package is called ``name``; ``known`` are the names of those there are."""
 
-    def __init__(self, message: str, known: Iterable[str], *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(message)
+        self.name = name
         self.known = frozenset(known)
 
 
@@ -144,6 +145,14 @@ def changes(repository: Repository, old: str | None = None, new: str | None = No
     if new is None:
         return history.since(start, snapshot.describe(repository))
     return history.between(start, git.resolve(new))
+
+
+def require_known(repository: Repository, names: Sequence[str]) -> None:
+    """Raise NoSuchPackage for a plain name that is not installed in HEAD, nor anything it is a
+    pattern of: to be asked where a history knows nothing of a package."""
+    head = repository.git.head().commit
+    if head is not None:
+        _require(inventories.of_commit(repository, head).contents.packages, names, "HEAD")
 
 
 # -- blame --------------------------------------------------------------------------------------
@@ -256,9 +265,8 @@ def _require(found: Sequence[Package], names: Iterable[str], revision: str | Non
         asked = Named.parse(name)
         if not asked.is_pattern and not any(map(asked.matches, found)):
             where = f"in {revision}" if revision is not None else "here"
-            raise NoSuchPackage(
-                f"no package '{name}' is installed {where}", {one.name for one in found}
-            )
+            known = {one.name for one in found}
+            raise NoSuchPackage(f"no package '{name}' is installed {where}", asked.pattern, known)
 
 
 def _by_name(package: Package) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from envgit.layers import compare as files
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as packages
-from envgit.packages.changes import PackageChange
+from envgit.packages.changes import PackageChange as PackageChange
 from envgit.packages.inventory import Inventory, packed_package, unpacked_package
-from envgit.packages.model import Package, Problem
+from envgit.packages.model import Package as Package
+from envgit.packages.model import Problem as Problem
 from envgit.porcelain.foundation import inventories
 from envgit.porcelain.foundation.repository import Repository
 from envgit.store.cache import ContentCache
@@ -50,13 +51,13 @@ class Found:
 
     def only(self, names: Sequence[Named]) -> Found:
         """The same of the packages that are asked for."""
-        return replace(
-            self,
-            changes=tuple(
-                change for change in self.changes
-                if any(name.matches(one) for name in names for one in change.sides)
-            ),
-        )  # fmt: skip
+        return self.where(
+            lambda change: any(name.matches(one) for name in names for one in change.sides)
+        )
+
+    def where(self, picks: Callable[[PackageChange], bool]) -> Found:
+        """The same with the changes that ``picks`` picks."""
+        return replace(self, changes=tuple(filter(picks, self.changes)))
 
 
 @dataclass(frozen=True, slots=True)
