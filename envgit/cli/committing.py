@@ -135,7 +135,7 @@ def _say_what_would_be(app: App, paths: Sequence[str]) -> int:
     from envgit.cli import statusview
 
     app.out.colour_for("status")
-    status = app.repository.status(paths=paths)
+    status = app.repository.status(paths=paths, packages=True)
     for line in statusview.long(app, status):
         app.out.line(line)
     return 0 if status.changes else 1

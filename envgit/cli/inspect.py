@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envgit.cli import quoting
+from envgit.cli import packageview, quoting
 from envgit.cli.app import App
 from envgit.cli.verb import argument, flag, json_flag, value, verb
 from envgit.errors import EnvgitError, UsageError
@@ -60,7 +60,10 @@ def status(
         paths=[*arguments, *(paths or ())],
         whole=untracked != "all",
         renames=not no_renames and detects_renames(app.settings),
+        packages=as_json or not (short or porcelain or (null and not long)),
     )
+    if found.packages:
+        packageview.Problems(app).tell(found.packages.problems)
     if as_json:
         app.out.json(statusview.as_json(found))
         return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from envgit.cli import unmergedview
+from envgit.cli import packageview, unmergedview
 from envgit.cli.patch import identify
 from envgit.cli.quoting import unquoted
 from envgit.cli.stat import mode_of, new_path
@@ -61,6 +61,11 @@ def long(app: App, status: Status, *, hints: bool = True) -> Iterator[str]:
             yield "\t" + out.paint("status.added", _long_row(app, row))
         yield ""
     yield from unmergedview.section(app, status, hints=hints)
+    if status.packages:
+        yield "Packages changed:"
+        for line in packageview.lines(app, status.packages.changes):
+            yield f"\t{line}"
+        yield ""
     if status.running:
         yield "Running:"
         for one in status.running:
@@ -249,6 +254,7 @@ def as_json(status: Status) -> dict[str, object]:
         "upstream": status.upstream,
         "clean": status.clean,
         "changes": changes,
+        "packages": packageview.records(status.packages.changes if status.packages else ()),
         "running": status.running,
         "skipped": status.skipped,
         "unflushed": status.unflushed,

@@ -43,6 +43,11 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
                 "Show which commit last changed a path, or each line of a text file",
             ),
             ("grep", "searching:grep", "Print lines that match a pattern, of files of any commit"),
+            (
+                "packages",
+                "packages:packages",
+                "Show what is installed, in the worktree or in a commit",
+            ),
             ("describe", "describing:describe", "Name a commit after the tag nearest to it"),
             ("shortlog", "describing:shortlog", "Summarize the log by who wrote it"),
             ("ls-tree", "inspect:ls_tree", "List the contents of a directory in a commit"),

@@ -7,7 +7,7 @@ All is read from the files of the state, through the layers: nothing is mounted,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, UsageError
@@ -15,7 +15,8 @@ from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
 from envgit.packages.changes import ABSENT, PackageChange
 from envgit.packages.inventory import Inventory
-from envgit.packages.model import Package, Problem, Shipped
+from envgit.packages.model import Package as Package
+from envgit.packages.model import Problem, Shipped
 from envgit.porcelain.foundation import inventories, snapshot
 from envgit.porcelain.foundation.packagechanges import Found, History, Named, manager_named
 from envgit.porcelain.foundation.paths import plain_path
@@ -46,6 +47,11 @@ class Installed:
 
     packages: tuple[Package, ...]
     problems: tuple[Problem, ...]
+
+    def sorted_by_size(self) -> Installed:
+        """The largest first; those whose size is not known last."""
+        found = sorted(self.packages, key=lambda one: -1 if one.size is None else one.size)
+        return replace(self, packages=tuple(reversed(found)))
 
 
 @dataclass(frozen=True, slots=True)

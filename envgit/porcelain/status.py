@@ -24,6 +24,7 @@ from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 
 if TYPE_CHECKING:
+    from envgit.porcelain.foundation.packagechanges import Found
     from envgit.porcelain.foundation.snapshot import Current
 
 _CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
@@ -93,6 +94,7 @@ class Status:
     as they are listed, without those that are ``unmerged``. ``unfinished``: what was begun and is
     not concluded. ``unflushed``: the machine went down before the changes were flushed.
     ``bisecting`` is where a bisection under way began: a branch, or the short id of a commit.
+    ``packages``: what became of packages, where it was asked for.
     """
 
     branch: str | None
@@ -107,6 +109,7 @@ class Status:
     unmerged: tuple[Unmerged, ...] = ()
     unfinished: Unfinished | None = None
     bisecting: str | None = None
+    packages: Found | None = None
 
     @property
     def clean(self) -> bool:
@@ -125,11 +128,13 @@ def status(
     paths: Sequence[str | bytes] = (),
     whole: bool = True,
     renames: bool = True,
+    packages: bool = False,
 ) -> Status:
     """The state of the worktree. Takes no lock and changes nothing.
 
     ``whole``: a directory that is new or gone with all that is in it is one row, as git shows an
-    untracked directory; else every path has its own.
+    untracked directory; else every path has its own. ``packages``: tell what became of packages,
+    too, of all that is uncommitted or of what lies beneath ``paths``.
     """
     current = snapshot.describe(repository)
     spec = Pathspec.parse(paths)
@@ -154,7 +159,16 @@ def status(
         unmerged=unmerged,
         unfinished=_unfinished(begun),
         bisecting=_bisecting(repository),
+        packages=_packages(repository, current, changes) if packages else None,
     )
+
+
+def _packages(repository: Repository, current: Current, changes: Sequence[Change]) -> Found | None:
+    if not changes:
+        return None
+    from envgit.porcelain.foundation.packagechanges import History
+
+    return History(repository).uncommitted(current, changes)
 
 
 def _bisecting(repository: Repository) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -134,12 +134,18 @@ class History:
         return self.between(parents[0] if parents else None, commit)
 
     def uncommitted(self, current: Current, changed: Sequence[Change] | None = None) -> Found:
-        """What became of packages since HEAD, or of what lies in ``changed``."""
-        changed = current.changes if changed is None else changed
+        """What became of packages since HEAD; with ``changed`` of those whose records or files are
+        among these changes."""
+        if changed is None:
+            changed = current.changes
         if not changed:
             return Found()
         before = self._inventory(current.head.commit)
-        return _compared(before, inventories.of_current(self._repository, current), changed)
+        found = _compared(before, inventories.of_current(self._repository, current), changed)
+        if len(changed) == len(current.changes):
+            return found
+        paths = {change.path for change in changed}
+        return found.where(lambda change: bool(change.modified) or _is_recorded(change, paths))
 
     def since(self, old: CommitId | None, current: Current) -> Found:
         """What became of packages from a commit to the worktree."""
@@ -171,6 +177,14 @@ class History:
 def _compared(old: Inventory, new: Inventory, changed: Sequence[Change]) -> Found:
     found = packages.examine(old, new, changed, claims=False)
     return Found(tuple(found.changes), tuple(found.problems))
+
+
+def _is_recorded(change: PackageChange, paths: Collection[bytes]) -> bool:
+    """Whether the part of a database that says what changed is among ``paths``."""
+    units = {one.unit for one in change.sides}
+    return any(
+        path in units or path.startswith(tuple(one + b"/" for one in units)) for path in paths
+    )
 
 
 # -- as kept in the cache ---------------------------------------------------------------------
