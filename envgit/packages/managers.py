@@ -14,6 +14,7 @@ from envgit.packages.model import Manager
 
 _CLASSES: dict[str, str] = {
     "dpkg": "Dpkg",
+    "rpm": "Rpm",
     "pip": "Pip",
 }
 
