@@ -11,6 +11,7 @@ import click
 from envgit.cli import changed
 from envgit.cli.app import App
 from envgit.cli.errors import UsageProblem
+from envgit.cli.inside import inside
 from envgit.cli.running import environment_options
 from envgit.cli.tokens import AskedForHelp
 from envgit.cli.verb import (
@@ -285,13 +286,14 @@ bisect_verb = _Bisect(
     "bisect",
     (
         *(start, bad, new, good, old, skip, next_verb, reset, visualize, replay, log_verb),
-        *(terms, run, help_verb),
+        *(terms, run, inside, help_verb),
     ),
     help="""Find the commit that brought a change.
 
     Say which commit is bad and which was good; each test of the one in the middle then halves what
     is left. "bisect run" does that by itself: each trial is one mount over a state that exists, so
-    nothing is installed, copied or moved. "envgit undo" takes back a wrong verdict.
+    nothing is installed, copied or moved. "bisect inside" then finds which packages of that commit
+    are to blame. "envgit undo" takes back a wrong verdict.
     """,
 )
 

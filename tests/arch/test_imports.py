@@ -41,6 +41,8 @@ COMPOSED = {
     ("hookfiles", "copying"): "hooks for the inside of an environment are copied in like any file",
     ("init", "commit"): "the first commit is one like any other",
     ("bisectrun", "bisect"): "a run marks commits as a person would",
+    ("bisectinside", "bisect"): "it names commands as a run does",
+    ("bisectinside", "bisectrun"): "what is no verdict is the same error in both",
     ("run", "commit"): "run -m commits what the command changed",
     ("pick", "commit"): "--continue commits the step that stopped",
     ("stash", "moves"): "stash branch goes to a new branch",
