@@ -6,8 +6,13 @@ from __future__ import annotations
 from envgit.layers.entry import Directory, find_directory, join
 
 
-def files_below(root: Directory, path: bytes, most: int = 100_000) -> list[bytes]:
-    """The files in a directory and all directories beneath it, in no order; ``most`` at most."""
+def files_below(
+    root: Directory, path: bytes, most: int = 100_000, skip: bytes | None = None
+) -> list[bytes]:
+    """The files in a directory and all beneath it, in no order; ``most`` at most.
+
+    Directories called ``skip`` are left out, with all that is in them.
+    """
     found: list[bytes] = []
     stack = [(path, find_directory(root, path))]
     while stack and len(found) < most:
@@ -15,6 +20,8 @@ def files_below(root: Directory, path: bytes, most: int = 100_000) -> list[bytes
         if directory is None:
             continue
         for name in directory.names():
+            if name == skip:
+                continue
             below = directory.directory(name)
             if below is not None:
                 stack.append((join(folder, name), below))

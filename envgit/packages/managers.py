@@ -15,7 +15,11 @@ from envgit.packages.model import Manager
 _CLASSES: dict[str, str] = {
     "dpkg": "Dpkg",
     "rpm": "Rpm",
+    "conda": "Conda",
     "pip": "Pip",
+    "npm": "Npm",
+    "gem": "Gem",
+    "cargo": "Cargo",
 }
 
 NAMES = tuple(_CLASSES)
