@@ -20,12 +20,10 @@ from envgit.porcelain.foundation import (
     pending,
     position,
     snapshot,
-    transactions,
 )
 from envgit.porcelain.foundation.paths import require_match
 from envgit.porcelain.foundation.publish import Publication, moving_head, publish
 from envgit.porcelain.foundation.repository import Repository
-from envgit.porcelain.foundation.transactions import Step
 from envgit.repo.commits import subject_of
 from envgit.repo.metadata import Metadata, RunRecord
 
@@ -92,6 +90,7 @@ class _Wording:
     verify: bool
     call_hooks: bool
     text: str | None = None
+    draft: str = ""
 
     @property
     def env(self) -> dict[str, str]:
@@ -116,12 +115,20 @@ class _Wording:
         if self.call_hooks and self.verify:
             hooks.require(repository, "pre-commit", env=self.env)
 
-    def after(self, repository: Repository, amended: Commit | None, commit: CommitId) -> None:
-        """Call post-commit, and post-rewrite after an amended commit."""
+    def after(
+        self,
+        repository: Repository,
+        amended: Commit | None,
+        commit: CommitId,
+        before: CommitId | None,
+    ) -> None:
+        """Call post-commit, post-rewrite after an amended commit, and package-changed if packages
+        are others than ``before``."""
         if self.call_hooks:
             hooks.run_hook(repository, "post-commit", env=self.env)
             if amended is not None:
                 hooks.post_rewrite(repository, "amend", [(amended.id, commit)])
+            hooks.package_changed(repository, before, commit)
 
 
 def commit(
@@ -167,7 +174,9 @@ def commit(
         if not (selected or amend or to_nothing or _is_merge(concludes)):
             raise NothingToCommit(_nothing_text(current))
         wording.start(message, concludes, amended)
-        text = _message(repository, wording, runs, selected, may_be_empty=allow_empty_message)
+        if message is None and wording.text is None and (auto or edit is not None):
+            wording.draft = _draft(repository, current, runs, selected)
+        text = _message(repository, wording, may_be_empty=allow_empty_message)
         kept = None if reset_author or author or date else amended or picked
         request = _Request(
             amend=amend,
@@ -181,16 +190,27 @@ def commit(
             concludes=concludes,
         )
         result = _write(repository, current, request)
-    wording.after(repository, amended, result.commit)
+    wording.after(repository, amended, result.commit, current.head.commit)
     return result
 
 
-def draft(
-    runs: Sequence[RunRecord], changed: Sequence[Change], packages: Sequence[Step] = ()
+def _draft(
+    repository: Repository,
+    current: Current,
+    runs: Sequence[RunRecord],
+    selected: Sequence[Change],
 ) -> str:
-    """A message for a commit: what apt did, or the commands that made it, or what it changes."""
-    if packages:
-        return transactions.message(packages, (word for run in runs for word in run.argv))
+    """A message for a commit: what it did to packages, else what `draft` makes of it."""
+    from envgit.porcelain.foundation import packagewords
+    from envgit.porcelain.foundation.packagechanges import History
+
+    found = History(repository).uncommitted(current, selected)
+    words = (word for run in runs for word in run.argv)
+    return packagewords.draft(found.changes, words) or draft(runs, selected)
+
+
+def draft(runs: Sequence[RunRecord], changed: Sequence[Change]) -> str:
+    """A message for a commit: the commands that made it, or what it changes."""
     commands = [shlex.join(run.argv) for run in runs if run.exit_code == 0] or [
         shlex.join(run.argv) for run in runs
     ]
@@ -288,15 +308,13 @@ def _is_merge(concludes: Pending | None) -> bool:
 def _message(
     repository: Repository,
     wording: _Wording,
-    runs: Sequence[RunRecord],
-    selected: Sequence[Change],
     *,
     may_be_empty: bool,
 ) -> str:
     if wording.text is None:
         if not wording.auto and wording.edit is None:
             raise EmptyMessage("no commit message given", hint="use -m, -F, --auto or an editor")
-        wording.text = draft(runs, selected, transactions.since_head(repository, selected))
+        wording.text = wording.draft
         if wording.auto:
             wording.source = wording.source or ("message",)
     text = wording.text

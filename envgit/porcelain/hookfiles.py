@@ -33,6 +33,7 @@ KNOWN: dict[str, str] = {
     "post-run": "after a command was run",
     "pre-rollback": "before a rollback",
     "post-rollback": "after a rollback",
+    "package-changed": "when HEAD has come to other packages",
 }
 """Every hook that envgit calls, with when (docs/hooks.rst has the rest)."""
 

@@ -144,6 +144,7 @@ def merge(
         report(result)
     if result.outcome in (FAST_FORWARD, MERGED, SQUASHED):
         hooks.run_hook(repository, "post-merge", "1" if result.squashed else "0")
+        hooks.package_changed(repository, result.old, repository.git.head().commit)
     return result
 
 

@@ -229,6 +229,7 @@ def rollback(
         result = _rollback(repository, revision, commit, message, keep_history=keep_history)
     ends = (result.old_commit or hooks.NOBODY, result.commit or hooks.NOBODY)
     hooks.run_hook(repository, "post-rollback", *ends)
+    hooks.package_changed(repository, result.old_commit, result.commit)
     return result
 
 

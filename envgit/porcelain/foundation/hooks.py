@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NOBODY = "0" * 40
 """What stands for a commit or value that is not there."""
 
+PACKAGES = "package-changed"
+
 HOLDER = "ENVGIT_HOOK_OF"
 """The variable that tells a hook's own commands which process has the worktree locked."""
 
@@ -135,6 +137,8 @@ def post_checkout(
 ) -> None:
     """Call ``post-checkout`` after HEAD (``branch``) or paths were checked out. Raises HookFailed
     unless it exits with 0: git, too, makes the command's exit status 1 then."""
+    if branch and old is not None:
+        package_changed(repository, old, new)
     flag = "1" if branch else "0"
     status = run_hook(repository, "post-checkout", old or NOBODY, new or NOBODY, flag)
     if status:
@@ -145,7 +149,7 @@ def post_checkout(
 def following(repository: Repository) -> Iterator[None]:
     """Call ``post-checkout`` at the end if HEAD or the worktree is elsewhere then. The caller
     takes the worktree's lock inside."""
-    if find(repository, "post-checkout") is None:
+    if find(repository, "post-checkout") is None and find(repository, PACKAGES) is None:
         yield
         return
     old, shown = repository.git.head(), _shows(repository)
@@ -158,6 +162,24 @@ def following(repository: Repository) -> Iterator[None]:
 def _shows(repository: Repository) -> tuple[object, object]:
     state = repository.worktree.state()
     return state.base, state.changes
+
+
+def package_changed(
+    repository: Repository, old: str | None, new: str | None, *, locked: bool = False
+) -> None:
+    """Call ``package-changed`` if packages are others in HEAD's commit ``new`` than in ``old``,
+    where it was before; with a line for each."""
+    if old == new or find(repository, PACKAGES) is None:
+        return
+    from envgit.layers.ids import CommitId
+    from envgit.porcelain.foundation.packagechanges import History
+    from envgit.porcelain.foundation.packagewords import hook_lines
+
+    sides = [CommitId(one) if one is not None else None for one in (old, new)]
+    lines = hook_lines(History(repository).between(*sides).changes)
+    if lines:
+        ends = (old or NOBODY, new or NOBODY)
+        run_hook(repository, PACKAGES, *ends, stdin=lines, locked=locked)
 
 
 def post_rewrite(

@@ -293,6 +293,7 @@ class Sequencer:
             raise
         nobody_looks = {} if self.calls.edit is not None else {"ENVGIT_EDITOR": ":"}
         hooks.run_hook(repository, "post-commit", env=nobody_looks, locked=True)
+        hooks.package_changed(repository, head, made, locked=True)
         self.calls.done(
             Picked(
                 source=commit.id,

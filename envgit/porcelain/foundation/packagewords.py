@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages for commits that changed packages, as a person would write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from envgit.packages import changes as kinds
+from envgit.packages.changes import PackageChange
+
+_VERBS = {
+    kinds.ADDED: "install",
+    kinds.REMOVED: "remove",
+    kinds.UPGRADED: "upgrade",
+    kinds.DOWNGRADED: "downgrade",
+    kinds.REINSTALLED: "reinstall",
+}
+
+_CALLED = {"dpkg": "apt"}
+"""Managers by the name of the program that people type."""
+
+_APART = re.compile(r"[^A-Za-z0-9+.@/_-]+")
+_WITHIN = re.compile(r"[/_]|\.deb$|\.rpm$|\.apk$|\.whl$")
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | None:
+    """A message that names what was done to packages; None if nothing was.
+
+    ``words`` are of the command lines that did it: what they name comes first, then what is there
+    for its own sake. Files that were modified by hand are nobody's installation.
+    """
+    done = [one for one in changes if one.kind in _VERBS or _mark(one)]
+    # What became of a reason is worth a line, and a headline only when there is nothing else.
+    acts = [one for one in done if one.kind in _VERBS] or done
+    if not acts:
+        return None
+    asked = _names(words)
+    rest = [one for one in done if one not in acts]
+    ordered = sorted(acts, key=lambda one: _rank(one, asked)) + rest
+    managers = list(dict.fromkeys(one.package.manager for one in ordered))
+    heads = []
+    for manager in managers:
+        mine = [one for one in ordered if one.package.manager == manager]
+        more = f", +{len(mine) - 1} more" if len(mine) > 1 else ""
+        heads.append(f"{called(manager)}: {phrase(mine[0])}{more}")
+    subject = "; ".join(heads) + "\n"
+    if len(ordered) == len(managers):
+        return subject
+    lines = []
+    for manager in managers:
+        before = f"{called(manager)}: " if len(managers) > 1 else ""
+        lines += [f"{before}{phrase(one)}\n" for one in ordered if one.package.manager == manager]
+    return f"{subject}\n{''.join(lines)}"
+
+
+def phrase(change: PackageChange) -> str:
+    """What was done to one package: ``upgrade libssl3 3.0.11-1 → 3.0.13-1``."""
+    name = _plain(change.package.name)
+    verb = _VERBS.get(change.kind)
+    if verb is None:
+        return f"mark {name} as {_mark(change)}"
+    if change.kind in (kinds.UPGRADED, kinds.DOWNGRADED) and change.old and change.new:
+        return f"{verb} {name} {_plain(change.old.version)} → {_plain(change.new.version)}"
+    return f"{verb} {name} {_plain(change.package.version)}".rstrip()
+
+
+def called(manager: str) -> str:
+    """The name of the program that people type."""
+    return _CALLED.get(manager, manager)
+
+
+def _mark(change: PackageChange) -> str:
+    """The reason that a package is there for now, if that is what changed."""
+    old, new = change.old, change.new
+    if change.kind != kinds.CHANGED or old is None or new is None or old.reason == new.reason:
+        return ""
+    return new.reason
+
+
+def _rank(change: PackageChange, asked: frozenset[str]) -> tuple[bool, bool, str]:
+    package = change.package
+    return _alike(package.name) not in asked, package.reason == "automatic", package.name
+
+
+def _names(words: Iterable[str]) -> frozenset[str]:
+    """What of a command line may be the name of a package. A whole script may be one word."""
+    found: set[str] = set()
+    for word in words:
+        for part in _APART.split(word):
+            found.update(map(_alike, (part, *_WITHIN.split(part))))
+    return frozenset(found - {""})
+
+
+def _alike(name: str) -> str:
+    """A name as it is compared: pip knows ``Foo_Bar`` as ``foo-bar`` (PEP 503)."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+def _plain(text: str) -> str:
+    """What a database says, in one line."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def hook_lines(changes: Sequence[PackageChange]) -> bytes:
+    """What the hook ``package-changed`` reads: ``OP MANAGER NAME OLD NEW``, ``-`` for no version.
+
+    No part has a space in it, whatever a database says.
+    """
+    lines = []
+    for one in changes:
+        old, new = (
+            side.version if side is not None and side.state not in kinds.ABSENT else ""
+            for side in (one.old, one.new)
+        )
+        package = one.package
+        words = (one.kind, package.manager, package.name, old, new)
+        lines.append(" ".join(_word(word) for word in words) + "\n")
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def _word(text: str) -> str:
+    return _plain("?".join(text.split())) or "-"
