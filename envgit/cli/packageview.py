@@ -160,7 +160,7 @@ def history(app: App, view: DiffView | None) -> History | None:
 @contextmanager
 def suggesting() -> Iterator[None]:
     """Say which package may have been meant where there is none of the name that was typed."""
-    from envgit.porcelain.packages import NoSuchPackage
+    from envgit.porcelain.foundation.packagechanges import NoSuchPackage
 
     try:
         yield

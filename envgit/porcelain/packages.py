@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envgit.errors import EnvgitError, UsageError
+from envgit.errors import UsageError
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
 from envgit.packages.changes import ABSENT, PackageChange
@@ -18,7 +18,13 @@ from envgit.packages.inventory import Inventory
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem, Shipped
 from envgit.porcelain.foundation import inventories, snapshot
-from envgit.porcelain.foundation.packagechanges import Found, History, Named, manager_named
+from envgit.porcelain.foundation.packagechanges import (
+    Found,
+    History,
+    Named,
+    NoSuchPackage,
+    manager_named,
+)
 from envgit.porcelain.foundation.paths import plain_path
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import Commit
@@ -29,15 +35,6 @@ if TYPE_CHECKING:
 
 class UnknownManager(UsageError):
     """No package manager of that name is known."""
-
-
-class NoSuchPackage(EnvgitError):
-    """No package is called ``name``; ``known`` are the names of those there are."""
-
-    def __init__(self, message: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(message)
-        self.name = name
-        self.known = frozenset(known)
 
 
 @dataclass(frozen=True, slots=True)

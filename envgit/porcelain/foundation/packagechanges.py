@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from envgit.errors import EnvgitError
 from envgit.layers import compare as files
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as packages
@@ -33,6 +34,15 @@ _VERSION = 1
 
 _KEPT = 4
 """Inventories of commits that stay open: a log looks at each twice, as a commit and as a parent."""
+
+
+class NoSuchPackage(EnvgitError):
+    """No package is called ``name``; ``known`` are the names of those there are."""
+
+    def __init__(self, message: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(message)
+        self.name = name
+        self.known = frozenset(known)
 
 
 @dataclass(frozen=True, slots=True)
