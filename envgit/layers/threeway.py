@@ -13,9 +13,8 @@ the tree is the same, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from envgit.layers.apply import overlaid
 from envgit.layers.compare import changes
@@ -31,6 +30,7 @@ from envgit.layers.fields import (
     with_content,
 )
 from envgit.layers.regroup import regroup
+from envgit.layers.resolution import Driver, Reader, Resolution, Settler, Sides
 
 ADDED = "add/add"
 ATTRIBUTES = "attributes"
@@ -38,42 +38,6 @@ CONTENT = "content"
 DELETED = "modify/delete"
 IN_THE_WAY = "file/directory"
 TYPES = "distinct types"
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """One path in base, ours and theirs; None where it is not there or is a directory."""
-
-    path: bytes
-    base: Entry | None
-    ours: Entry | None
-    theirs: Entry | None
-
-
-class Reader(Protocol):
-    """The contents of the three sides."""
-
-    def __call__(self, side: str, path: bytes) -> bytes | None:
-        """The bytes of a file of ``base``, ``ours`` or ``theirs``; None when they cannot be had
-        (too large to be merged, or the layer is not here)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What a driver made of a path whose content both sides changed.
-
-    ``entry`` is the side whose content is taken, unless ``content`` has new bytes; attributes are
-    merged in any case. ``conflict`` names what is not decided; ``messages`` are lines for the user.
-    """
-
-    entry: Entry | None
-    content: bytes | None = None
-    conflict: str | None = None
-    messages: tuple[str, ...] = ()
-
-
-Driver = Callable[[Sides, Reader], Resolution | None]
-"""Merges the contents of a path that it knows: a package database, say. None: not mine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +77,7 @@ def merge(
     theirs: Directory,
     *,
     drivers: Sequence[Driver] = (),
+    settle: Settler | None = None,
     reader: Reader,
     labels: tuple[str, str] = ("ours", "theirs"),
     favour: str | None = None,
@@ -125,7 +90,7 @@ def merge(
     what is not decided stays as it is in ``base`` and nothing is moved aside.
     """
     work = _Merge(base, ours, theirs, drivers, reader)
-    work.labels, work.favour, work.virtual = labels, favour, virtual
+    work.labels, work.favour, work.virtual, work.settle = labels, favour, virtual, settle
     return work.run()
 
 
@@ -153,6 +118,7 @@ class _Merge:
         self.labels = ("ours", "theirs")
         self.favour: str | None = None
         self.virtual = False
+        self.settle: Settler | None = None
         # Of each path that differs somewhere: base, ours, theirs.
         self.sides: dict[bytes, Sides] = {}
         self.final: dict[bytes, Entry | None] = {}
@@ -167,9 +133,12 @@ class _Merge:
     def run(self) -> Merged:
         here = {change.path: change for change in changes(self.base, self.ours)}
         there = {change.path: change for change in changes(self.base, self.theirs)}
-        for path in sorted({*here, *there}):
+        asked = self.settle.paths if self.settle is not None else ()
+        for path in sorted({*here, *there, *asked}):
             one, other = here.get(path), there.get(path)
             base = one.old if one is not None else other.old if other is not None else None
+            if one is None and other is None:
+                base = find_entry(self.ours, path)
             self.sides[path] = Sides(
                 path, base, one.new if one else base, other.new if other else base
             )
@@ -203,6 +172,10 @@ class _Merge:
         base, ours, theirs = (
             entry if is_leaf(entry) else None for entry in (sides.base, sides.ours, sides.theirs)
         )
+        if self.settle is not None:
+            settled = self.settle(Sides(sides.path, base, ours, theirs))
+            if settled is not None:
+                return self._settled(sides, settled)
         if base == theirs:
             return _Leaf(ours)
         if base == ours:
@@ -212,6 +185,18 @@ class _Merge:
         if ours is None or theirs is None:
             return self._one_sided(base, ours, theirs)
         return self._both(Sides(sides.path, base, ours, theirs))
+
+    def _settled(self, sides: Sides, settled: Resolution) -> _Leaf:
+        """A path that was decided on as a whole."""
+        for text in settled.messages:
+            self._say(sides.path, text)
+        entry = settled.entry
+        if entry is not None and settled.content is not None:
+            entry = with_content(entry, described(settled.content)).with_links(())
+            return _Leaf(entry, kind=settled.conflict or "", content=settled.content)
+        places = {"ours": sides.ours, "theirs": sides.theirs, "base": sides.base}
+        side = next((name for name, there in places.items() if there == entry), "ours")
+        return _Leaf(entry, kind=settled.conflict or "", side=side)
 
     def _one_sided(self, base: Entry | None, ours: Entry | None, theirs: Entry | None) -> _Leaf:
         """A path that one side deleted and the other changed."""

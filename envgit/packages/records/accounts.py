@@ -42,12 +42,16 @@ class Accounts(Format):
     def split(self, data: bytes) -> list[Record]:
         """See `Format.split`."""
         found: list[Record] = []
+        strange = 0
         for line in lines_of(data):
             text = line.rstrip(b"\n")
             # Of comments, entries of NIS (nsswitch.conf(5), "compat") and what is no entry at all
             # the whole line is the name.
             odd = text.startswith((b"#", b"+", b"-")) or text.count(b":") != self.count - 1
+            strange += odd
             found.append(Record(text if odd else text.partition(b":")[0], line))
+        if strange > len(found) - strange:
+            raise Declined(f"most lines do not have {self.count} fields")
         return numbered(found)
 
     def blend(

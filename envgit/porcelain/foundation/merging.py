@@ -20,11 +20,13 @@ from envgit.layers import threeway
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.making import make_file
-from envgit.layers.threeway import Driver, Merged, Reader, Resolution, Sides
+from envgit.layers.resolution import Driver, Reader, Resolution, Sides
+from envgit.layers.threeway import Merged
 from envgit.layers.view import ViewError
 from envgit.layers.writer import Writer
-from envgit.porcelain.foundation import snapshot
+from envgit.porcelain.foundation import packagemerge, recordmerge, snapshot
 from envgit.porcelain.foundation.contents import contents as contents_of
+from envgit.porcelain.foundation.packagemerge import Plan
 from envgit.porcelain.foundation.pending import Conflict
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.diff import is_binary
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 
 LARGEST_TEXT = 8 << 20
 """Bytes; larger files are not merged by lines."""
-
-DRIVERS: tuple[Driver, ...] = ()
-"""Drivers for paths that are merged by entry and not by line, asked before texts are merged."""
 
 # How many characters a conflict marker gets longer with each merge of bases (ll-merge.c).
 _LONGER = 2
@@ -122,11 +121,11 @@ def combine(
 ) -> Combined:
     """Merge ``theirs`` into ``ours``. Costs what differs from ``base``.
 
-    ``favour`` (``ours``, ``theirs``) settles conflicts of content for that side, as git's ``-X``.
-    The caller holds the worktree's lock. Raises MissingLayer where contents are needed that are
-    not in the store.
+    ``favour`` (``ours``, ``theirs``) settles conflicts of content and of packages for that side,
+    as git's ``-X``; with ``newest`` in it packages in two versions are the newer. The caller holds
+    the worktree's lock. Raises MissingLayer where contents are needed that are not in the store.
     """
-    merged = _merge(repository, base, ours, theirs, favour=favour, depth=0)
+    merged, plan = _merge(repository, base, ours, theirs, favour=favour, depth=0)
     scratch: ChangesId | None = None
     made: dict[bytes, bytes] = {}
     if merged.made:
@@ -140,15 +139,23 @@ def combine(
         opened = its.get(side, mine)()
         return opened.find(there) if opened is not None else None
 
+    conflicts = {
+        one.path: Conflict(one.path, one.kind, one.base, one.ours, one.theirs, one.left)
+        for one in merged.conflicts
+    }
+    for disputed in plan.conflicts:
+        left = find_entry(merged.tree, disputed.path)
+        conflicts[disputed.path] = packagemerge.as_conflict(disputed, left)
+    messages = [*plan.messages, *merged.messages]
+    if plan.both and not conflicts:
+        state = Side(merged.tree, _always(Sourced(source)), "the merge")
+        messages += packagemerge.newly_broken(repository, ours, theirs, state)
     return Combined(
         tree=merged.tree,
         source=source,
-        conflicts=tuple(
-            Conflict(one.path, one.kind, one.base, one.ours, one.theirs, one.left)
-            for one in merged.conflicts
-        ),
+        conflicts=tuple(conflicts[path] for path in sorted(conflicts)),
         merged=merged.merged,
-        messages=merged.messages,
+        messages=tuple(messages),
         scratch=scratch,
     )
 
@@ -202,29 +209,37 @@ def _merge(
     *,
     favour: str | None,
     depth: int,
-) -> Merged:
+) -> tuple[Merged, Plan]:
     sides = _by_name(base, ours, theirs)
     labels = (ours.label, theirs.label)
+    newest, favour = packagemerge.favoured(favour)
+    plan = packagemerge.plan(
+        repository, base, ours, theirs, favour=favour, newest=newest, virtual=depth > 0
+    )
     text = _text_driver(repository, (base.label, *labels), favour, depth)
 
-    def read(side: str, path: bytes) -> bytes | None:
+    def read(side: str, path: bytes, limit: int = LARGEST_TEXT) -> bytes | None:
         opened = sides[side].contents()
         if opened is None:
             return None
         with opened.open(path) as file:
-            data = file.read(LARGEST_TEXT + 1)
-        return data if len(data) <= LARGEST_TEXT else None
+            data = file.read(limit + 1)
+        return data if len(data) <= limit else None
 
-    return threeway.merge(
+    mine = ours.tree or _emptied(base.tree or theirs.tree)
+    its = theirs.tree or _emptied(base.tree or ours.tree)
+    merged = threeway.merge(
         base.tree,
-        ours.tree or _emptied(base.tree or theirs.tree),
-        theirs.tree or _emptied(base.tree or ours.tree),
-        drivers=(*DRIVERS, text),
+        mine,
+        its,
+        settle=recordmerge.Settling((base.tree, mine, its), plan, read),
+        drivers=(recordmerge.driver(plan, labels, read, favour), text),
         reader=read,
         labels=labels,
         favour=favour,
         virtual=depth > 0,
     )
+    return merged, plan
 
 
 def _emptied(tree: Directory | None) -> Node:
@@ -366,7 +381,7 @@ def _ancestor(
         below = below or Side.of_commit(repository, None, _EMPTY)
         ours_side = Side(base.tree, base.contents, _TEMPORARY[0])
         theirs_side = Side.of_commit(repository, other, _TEMPORARY[1])
-        merged = _merge(repository, below, ours_side, theirs_side, favour=None, depth=depth)
+        merged, _ = _merge(repository, below, ours_side, theirs_side, favour=None, depth=depth)
         virtual = _Virtual(merged, _by_name(below, ours_side, theirs_side))
         base = Side(merged.tree, _always(virtual), "merged common ancestors")
     return base

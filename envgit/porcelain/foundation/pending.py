@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envgit.errors import EnvgitError, Refused
 from envgit.layers.entry import Entry, Kind, find_entry
@@ -49,11 +49,23 @@ class NothingPending(EnvgitError):
     """There is nothing to continue, skip or abort."""
 
 
+class Conflicted(NamedTuple):
+    """The package that a conflict is about, with its versions; empty where it is not there."""
+
+    manager: str
+    place: str
+    name: str
+    base: str
+    ours: str
+    theirs: str
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """A path that could not be merged. ``kind`` is git's word for it (``content``, ``add/add``,
     ``modify/delete``...); ``base``, ``ours`` and ``theirs`` are its three sides, None where it is
-    absent; ``left`` is what the merge put into the worktree."""
+    absent; ``left`` is what the merge put into the worktree. Of a ``package`` in two versions the
+    path is one that stands for all that is the package's."""
 
     path: bytes
     kind: str
@@ -61,6 +73,7 @@ class Conflict:
     ours: Entry | None
     theirs: Entry | None
     left: Entry | None
+    package: Conflicted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +246,7 @@ def _encode(pending: Pending) -> dict[str, Any]:
                     side.pointer().decode() if side is not None else None
                     for side in (conflict.base, conflict.ours, conflict.theirs, conflict.left)
                 ],
+                **({"package": list(conflict.package)} if conflict.package else {}),
             }
             for conflict in pending.conflicts
         ],
@@ -252,17 +266,7 @@ def _decode(record: Mapping[str, Any]) -> Pending:
             theirs=tuple(map(CommitId, record["theirs"])),
             todo=tuple(map(CommitId, record["todo"])),
             message=record["message"],
-            conflicts=tuple(
-                Conflict(
-                    _bytes(conflict["path"]),
-                    conflict["kind"],
-                    *(
-                        Entry.parse(side.encode()) if side is not None else None
-                        for side in conflict["sides"]
-                    ),
-                )
-                for conflict in record["conflicts"]
-            ),
+            conflicts=tuple(map(_conflict, record["conflicts"])),
             marked=tuple(map(_bytes, record["marked"])),
             before=WorktreePoint.decode(record["before"]),
             config=record["config"],
@@ -270,6 +274,13 @@ def _decode(record: Mapping[str, Any]) -> Pending:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RecordError(f"{REF} cannot be read: {error!r}") from error
+
+
+def _conflict(record: Mapping[str, Any]) -> Conflict:
+    sides = [Entry.parse(side.encode()) if side is not None else None for side in record["sides"]]
+    base, ours, theirs, left = sides
+    package = Conflicted(*record["package"]) if "package" in record else None
+    return Conflict(_bytes(record["path"]), record["kind"], base, ours, theirs, left, package)
 
 
 def _text(path: bytes) -> str:

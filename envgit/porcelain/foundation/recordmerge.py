@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Merges files that are not texts to be merged by line: databases by entry, logs, caches by name.
+
+What is decided of a path as a whole (`Settling`) comes first; then a driver merges by entry what
+both sides changed. Formats and reasons are in envgit.packages.records.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property
+
+from envgit.layers.entry import Directory, Entry, Kind, find_directory, find_entry
+from envgit.layers.fields import content_of
+from envgit.layers.resolution import Driver, Reader, Resolution, Sides
+from envgit.packages.records import Clash, Declined, Format, derived, format_for
+from envgit.packages.records.alternatives import AUTO, Alternative, parse
+from envgit.packages.records.derived import DROP
+from envgit.packages.records.logs import Log
+from envgit.porcelain.foundation.packagemerge import Plan
+
+ENTRIES = "entries"
+"""The kind of a conflict between entries of one file."""
+
+_ALTERNATIVES, _LINKS = b"var/lib/dpkg/alternatives", b"etc/alternatives"
+_TRIGGERS = b"var/lib/dpkg/triggers/"
+# apt's name of a list: the archive's address, _dists_, the suite, and what it lists.
+_LIST = re.compile(rb"(var/lib/apt/lists/(?:[^/]*_)?dists_[^/_]+)_[^/]+")
+_RELEASES = (b"_InRelease", b"_Release")
+
+Read = Callable[[str, bytes, int], bytes | None]
+"""The bytes of a path of ``base``, ``ours`` or ``theirs``, at most so many; else None."""
+
+
+def driver(plan: Plan, labels: tuple[str, str], read: Read, favour: str | None) -> Driver:
+    """Merges by entry the files whose format is known."""
+
+    def drive(sides: Sides, _: Reader) -> Resolution | None:
+        ours, theirs = sides.ours, sides.theirs
+        if ours is None or theirs is None or {ours.kind, theirs.kind} != {Kind.FILE}:
+            return None
+        form = format_for(sides.path)
+        if form is None:
+            return None
+        made = _merged(form, sides, plan, read, favour)
+        if made is None:
+            return None
+        content, clashes = made
+        name = sides.path.decode("utf-8", "backslashreplace")
+        said = tuple(f"CONFLICT ({ENTRIES}): {_words(one, labels)} ({name})" for one in clashes)
+        conflict = ENTRIES if clashes else None
+        messages = (f"Auto-merging {name}", *said)
+        for side in (ours, theirs):
+            if side.size == len(content) and content == read(
+                "ours" if side is ours else "theirs", sides.path, form.limit
+            ):
+                return Resolution(side, conflict=conflict, messages=messages)
+        return Resolution(ours, content, conflict, messages)
+
+    return drive
+
+
+def _merged(
+    form: Format, sides: Sides, plan: Plan, read: Read, favour: str | None
+) -> tuple[bytes, tuple[Clash, ...]] | None:
+    """The merged content; a side that is not there has no entries."""
+    contents: list[bytes | None] = []
+    places = (("base", sides.base), ("ours", sides.ours), ("theirs", sides.theirs))
+    for name, entry in places:
+        if entry is None or entry.kind != Kind.FILE:
+            contents.append(None)
+            continue
+        data = read(name, sides.path, form.limit)
+        if data is None:
+            return None
+        contents.append(data)
+    base, ours, theirs = contents
+    try:
+        return form.merge(base, ours or b"", theirs or b"", plan.decide(sides.path), favour)
+    except Declined:
+        return None
+
+
+def _words(clash: Clash, labels: tuple[str, str]) -> str:
+    return clash.what.format(ours=labels[0], theirs=labels[1])
+
+
+class Settling:
+    """What is decided of whole paths."""
+
+    def __init__(
+        self,
+        trees: tuple[Directory | None, Directory, Directory],
+        plan: Plan,
+        read: Read,
+    ) -> None:
+        self._trees = dict(zip(("base", "ours", "theirs"), trees, strict=True))
+        self._plan = plan
+        self._read = read
+
+    @property
+    def paths(self) -> Iterable[bytes]:
+        """Links of alternatives that have to be set though no side changed them."""
+        return self._alternatives.keys()
+
+    def __call__(self, sides: Sides) -> Resolution | None:
+        """See `envgit.layers.resolution.Settler`."""
+        path, base, ours, theirs = sides.path, sides.base, sides.ours, sides.theirs
+        if path in self._alternatives:
+            return self._alternatives[path]
+        side = self._plan.pinned.get(path)
+        if side is not None:
+            return Resolution({"base": base, "ours": ours, "theirs": theirs}[side])
+        before, mine, its = map(content_of, (base, ours, theirs))
+        if mine == its or before in (mine, its):
+            return None
+        listed = _LIST.fullmatch(path)
+        if listed is not None and (newer := self._newer_lists(listed[1])) is not None:
+            return Resolution(ours if newer == "ours" else theirs)
+        known = derived(path)
+        if known is not None:
+            if known.action == DROP:
+                return Resolution(None)
+            said: tuple[str, ...] = ()
+            if known.remake and ours is not None and theirs is not None:
+                name = path.decode("utf-8", "backslashreplace")
+                said = (f"warning: {name}: {known.reason}; '{known.remake}' mends it",)
+            return Resolution(ours, messages=said)
+        if ours is None or theirs is None:
+            return self._one_sided(sides)
+        return None
+
+    def _one_sided(self, sides: Sides) -> Resolution | None:
+        """What one side deleted and the other changed: a log stays; of a list of those who wait
+        for a trigger, what is left of it."""
+        kept = sides.ours if sides.ours is not None else sides.theirs
+        assert kept is not None
+        form = format_for(sides.path)
+        if isinstance(form, Log):
+            return Resolution(kept)
+        if form is None or kept.kind != Kind.FILE or not sides.path.startswith(_TRIGGERS):
+            return None
+        made = _merged(form, sides, self._plan, self._read, None)
+        if made is None or made[1]:
+            return None
+        return Resolution(kept, made[0]) if made[0] else Resolution(None)
+
+    def _newer_lists(self, prefix: bytes) -> str | None:
+        """Of apt's lists of one suite all come from one side: they refer to one another."""
+        ours, theirs = (
+            next((one for end in _RELEASES if (one := self._find(side, prefix + end))), None)
+            for side in ("ours", "theirs")
+        )
+        if ours is None or theirs is None:
+            return None
+        # apt gives a list the time at which its archive made it.
+        return "theirs" if theirs.mtime > ours.mtime else "ours"
+
+    def _find(self, side: str, path: bytes) -> Entry | None:
+        tree = self._trees[side]
+        return find_entry(tree, path) if tree is not None else None
+
+    # -- alternatives -----------------------------------------------------------------------
+
+    @cached_property
+    def _alternatives(self) -> dict[bytes, Resolution]:
+        """The files and links of alternatives that both sides changed."""
+        found: dict[bytes, Resolution] = {}
+        for name in self._contested():
+            path = _ALTERNATIVES + b"/" + name
+            sides = Sides(path, *(self._file(side, path) for side in ("base", "ours", "theirs")))
+            form = format_for(path)
+            made = _merged(form, sides, self._plan, self._read, None) if form is not None else None
+            kept = sides.ours if sides.ours is not None else sides.theirs
+            if made is None or made[1] or kept is None:
+                continue
+            try:
+                merged = parse(made[0])
+            except Declined:
+                continue
+            found[path] = Resolution(kept, made[0])
+            if merged.mode == AUTO and merged.best is not None:
+                found.update(self._links(name, merged, merged.best))
+        return found
+
+    def _contested(self) -> list[bytes]:
+        """The alternatives whose files both sides changed, differently."""
+        folders = {
+            side: find_directory(tree, _ALTERNATIVES) if tree is not None else None
+            for side, tree in self._trees.items()
+        }
+        names = {
+            side: set(folder.names()) if folder is not None else set()
+            for side, folder in folders.items()
+        }
+        contested = []
+        for name in sorted(names["ours"] | names["theirs"]):
+            path = _ALTERNATIVES + b"/" + name
+            base, ours, theirs = (
+                content_of(self._find(side, path)) if name in names[side] else None
+                for side in ("base", "ours", "theirs")
+            )
+            if ours != theirs and base not in (ours, theirs):
+                contested.append(name)
+        return contested
+
+    def _file(self, side: str, path: bytes) -> Entry | None:
+        entry = self._find(side, path)
+        return entry if entry is not None and entry.kind == Kind.FILE else None
+
+    def _links(self, name: bytes, merged: Alternative, best: bytes) -> dict[bytes, Resolution]:
+        """All links as they are on the side that has the best choice chosen; made, where none
+        has."""
+        found: dict[bytes, Resolution] = {}
+        wanted = merged.links(name, best)
+        where = {name: merged.link, **merged.slaves}
+        chosen = next(
+            (
+                side
+                for side in ("ours", "theirs")
+                if (link := self._find(side, _LINKS + b"/" + name)) is not None
+                and link.target == best
+            ),
+            None,
+        )
+        for slave, target in wanted.items():
+            path = _LINKS + b"/" + slave
+            outer = self._resolve(where[slave])
+            if chosen is not None:
+                found[path] = Resolution(self._find(chosen, path))
+            else:
+                found[path] = Resolution(self._made(path, target))
+            if outer is not None and slave != name and self._is_ours(outer, slave):
+                there = self._find(chosen, outer) if chosen is not None else None
+                if chosen is None and target is not None:
+                    there = self._made(outer, b"/" + path)
+                found[outer] = Resolution(there)
+        return found
+
+    def _made(self, path: bytes, target: bytes | None) -> Entry | None:
+        """A link that no side has, like one of them."""
+        if target is None:
+            return None
+        like = self._find("ours", path) or self._find("theirs", path)
+        like = like if like is not None and like.kind == Kind.SYMLINK else None
+        like = like or Entry(Kind.SYMLINK, 0o777)
+        return replace(like, target=target, hardlinks=())
+
+    def _is_ours(self, path: bytes, link: bytes) -> bool:
+        """Whether what is at ``path`` is the link of an alternative on each side that has it."""
+        entries = [self._find(side, path) for side in ("ours", "theirs")]
+        there = [entry for entry in entries if entry is not None]
+        return bool(there) and all(
+            entry.kind == Kind.SYMLINK and entry.target == b"/" + _LINKS + b"/" + link
+            for entry in there
+        )
+
+    def _resolve(self, link: bytes) -> bytes | None:
+        """A path of update-alternatives in the tree: ``/bin`` may be a link to ``usr/bin``."""
+        path = posixpath.normpath(link).lstrip(b"/")
+        first, slash, rest = path.partition(b"/")
+        above = self._find("ours", first)
+        if above is not None and above.kind == Kind.SYMLINK and slash:
+            path = posixpath.normpath(posixpath.join(above.target, rest)).lstrip(b"/")
+        return None if not path or path.startswith(b"..") else path
