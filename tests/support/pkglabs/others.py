@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,13 +87,20 @@ def crate(root: Path, name: str, version: str) -> None:
         },
     )
     options = ["--offline", "--force", "--debug", "--quiet"]
-    run(["cargo", "install", *options, "--path", ".", "--root", str(root / "usr/local")], work)
+    where = ["--path", ".", "--root", str(root / "usr/local")]
+    run(["cargo", "install", *options, *where], work, _rust())
 
 
 def crates(root: Path) -> list[str]:
     """``cargo install --list``: the unindented lines, ``name v1.0.0 (…):``."""
-    said = run(["cargo", "install", "--list", "--root", str(root / "usr/local")], root)
+    said = run(["cargo", "install", "--list", "--root", str(root / "usr/local")], root, _rust())
     return [line for line in said.splitlines() if not line.startswith(" ")]
+
+
+def _rust() -> dict[str, str]:
+    """Where rustup keeps compilers: beneath the user's home, not that of the test."""
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir, ".rustup")
+    return {} if "RUSTUP_HOME" in os.environ or not home.exists() else {"RUSTUP_HOME": str(home)}
 
 
 def run(words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> str:
