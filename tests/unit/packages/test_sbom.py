@@ -19,6 +19,7 @@ from spdx_tools.spdx.validation.document_validator import validate_full_spdx_doc
 from envgit.errors import UsageError
 from envgit.packages import sbom
 from envgit.packages.inventory import Contents, Inventory
+from envgit.packages.managers import NAMES
 from envgit.packages.model import Package, Problem
 from envgit.packages.sbom import VERSIONS, Bill, Format, Subject
 from envgit.packages.sbom_licenses import License, Licenses
@@ -45,7 +46,9 @@ def complaints(document: Bill, written: Format) -> str:
     """What the format's own validator has against the document; empty if nothing."""
     data = sbom.render(document, written)
     if written.name == "spdx-json":
-        parsed = JsonLikeDictParser().parse(json.loads(data.decode("ascii")))
+        parsed = JsonLikeDictParser().parse(  # type: ignore[no-untyped-call]
+            json.loads(data.decode("ascii"))
+        )
         return "\n".join(one.validation_message for one in validate_full_spdx_document(parsed))
     version = getattr(SchemaVersion, "V" + written.version.replace(".", "_"))
     return str(JsonStrictValidator(version).validate_str(data.decode("ascii")) or "")
@@ -212,7 +215,7 @@ def hostile() -> list[Package]:
         "environment",
     ]
     packages = []
-    for manager in sbom.NAMES:
+    for manager in NAMES:
         for one in odd:
             same = Package(manager, one, one, one, one.encode("utf-8", "surrogatepass"), b"\xff\n")
             packages += [
@@ -250,7 +253,7 @@ TEXTS = st.text(st.characters(exclude_categories=()), max_size=30)
     st.lists(
         st.builds(
             Package,
-            st.sampled_from(sbom.NAMES),
+            st.sampled_from(NAMES),
             *[TEXTS] * 3,
             st.binary(max_size=20),
             st.binary(max_size=20),
