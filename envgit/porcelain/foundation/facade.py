@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.copying import CopyResult
     from envgit.porcelain.describe import Described
     from envgit.porcelain.difference import Difference
-    from envgit.porcelain.export import ExportResult
+    from envgit.porcelain.export import BillResult, ExportResult
     from envgit.porcelain.foundation.linking import WorktreeInfo
     from envgit.porcelain.foundation.occupants import HostMount
     from envgit.porcelain.foundation.session import Step
@@ -287,6 +287,12 @@ class Verbs:
         from envgit.porcelain.export import export
 
         return export(self, dest, revision, **options)
+
+    def export_sbom(self: Any, dest: str, revision: str = "HEAD", **options: Any) -> BillResult:
+        """List what is installed; see :func:`envgit.porcelain.export.export_sbom`."""
+        from envgit.porcelain.export import export_sbom
+
+        return export_sbom(self, dest, revision, **options)
 
     def mount(self: Any, directory: str, revision: str | None = None) -> HostMount:
         """See a state from the host; see :func:`envgit.porcelain.mounting.mount`."""
