@@ -208,7 +208,7 @@ def branch(app: App, words: tuple[str, ...]) -> int:
     from envgit.porcelain.stash import branch as grow
 
     if not words:
-        raise _Plain("No branch name specified")
+        raise StashRefused("No branch name specified")
     with changed.listing_overwritten(app):
         applied = grow(app.repository, words[0], _one(words[1:]))
     app.out.note(f"Switched to a new branch '{words[0]}'")
@@ -236,13 +236,13 @@ def store(app: App, message: str | None, quiet: bool, words: tuple[str, ...]) ->
     from envgit.porcelain.stash import store as keep
 
     if len(words) != 1:
-        raise _Plain('"envgit stash store" requires one <commit> argument')
+        raise StashRefused('"envgit stash store" requires one <commit> argument')
     keep(app.repository, words[0], message)
     return 0
 
 
-class _Plain(Refused):
-    """What git says without a prefix."""
+class StashRefused(Refused):
+    """A line that ``stash`` cannot take; said without a prefix, as git says it."""
 
     prefix = ""
 
@@ -279,7 +279,7 @@ stash = _Stash(
 def _one(words: Sequence[str]) -> str | None:
     if len(words) > 1:
         named = " ".join(f"'{word}'" for word in words)
-        raise _Plain(f"Too many revisions specified: {named}")
+        raise StashRefused(f"Too many revisions specified: {named}")
     return words[0] if words else None
 
 

@@ -108,7 +108,13 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     ),
     (
         "move environments",
-        (("export", "outside:export", "Write a state as an archive"),),
+        (
+            (
+                "export",
+                "outside:export",
+                "Write a state as an archive, or list what is installed in it",
+            ),
+        ),
     ),
     (
         "look after it",
