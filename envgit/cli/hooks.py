@@ -100,8 +100,6 @@ def hook_install(
 ) -> int:
     """Install hooks that come with envgit.
 
-    apt: into the environment, uncommitted; from then on "commit --auto" says what apt did.
-
     git: into a git repository of sources (by default the one around the project folder); the
     environment then follows the commit that the branch's lock file names.
 
@@ -119,8 +117,7 @@ def hook_install(
         app.out.json(done)
         return 0
     for one in done:
-        shown = f":{one.path}" if one.kit == "apt" else one.path
-        app.out.line(f"{'installed' if one.new else 'already there:'} {shown}")
+        app.out.line(f"{'installed' if one.new else 'already there:'} {one.path}")
     for name in dict.fromkeys(one.kit for one in done):
         _say_how_to_go_on(app, name, [one.path for one in done if one.kit == name])
     return 0
@@ -140,9 +137,7 @@ def _data_home(app: App) -> str | None:
 
 
 def _say_how_to_go_on(app: App, name: str, paths: list[str]) -> None:
-    if name == "apt":
-        app.out.hint("'envgit commit' records it with the environment")
-    elif name == "git":
+    if name == "git":
         app.out.hint(
             "write the lock with 'envgit rev-parse HEAD > envgit.lock' and commit it to git"
         )

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 from envgit.errors import EnvgitError, Refused, UsageError
 from envgit.fs import durable
-from envgit.porcelain.copying import copy
 from envgit.porcelain.foundation import hooks
-from envgit.porcelain.foundation.contents import open_file
 from envgit.porcelain.foundation.repository import Repository
 
 KNOWN: dict[str, str] = {
@@ -70,14 +68,6 @@ class Kit:
 KITS: dict[str, Kit] = {
     kit.name: kit
     for kit in (
-        Kit(
-            "apt",
-            "in the environment: records what apt did, for commit --auto",
-            (
-                ("80envgit", "/etc/apt/apt.conf.d/80envgit", 0o644),
-                ("apt-record", "/usr/lib/envgit/apt-record", 0o755),
-            ),
-        ),
         Kit(
             "git",
             "in a git repository of sources: the environment follows its branches",
@@ -139,7 +129,7 @@ def shipped() -> str:
     prefix = os.path.dirname(os.path.dirname(os.path.dirname(source)))
     places.append(os.path.join(prefix, "share", "envgit", "hooks"))
     for place in places:
-        if os.path.isfile(os.path.join(place, "apt", "apt-record")):
+        if os.path.isfile(os.path.join(place, "git", "post-checkout")):
             return place
     raise EnvgitError(
         "the hooks that come with envgit are not installed: there is no " + ", no ".join(places)
@@ -154,9 +144,9 @@ def install(
     force: bool = False,
     data_home: str | None = None,
 ) -> list[Installed]:
-    """Put the kits ``names`` where they work: ``apt`` into the worktree of ``repository``
-    (uncommitted), ``git`` into the hooks of the git repository ``into`` (default: the one that the
-    project folder is in), ``shell`` into ``envgit`` of ``data_home`` (XDG_DATA_HOME).
+    """Put the kits ``names`` where they work: ``git`` into the hooks of the git repository ``into``
+    (default: the one that the project folder of ``repository`` is in), ``shell`` into ``envgit`` of
+    ``data_home`` (XDG_DATA_HOME).
 
     A file that is there already and differs is replaced only with ``force``. Raises InTheWay,
     UsageError for a kit that there is none of, and whatever keeps a file from being written.
@@ -169,11 +159,7 @@ def install(
     done: list[Installed] = []
     for name in names:
         kit = KITS[name]
-        if name == "apt":
-            if repository is None:
-                raise EnvgitError("'apt' is installed inside an environment, and here is none")
-            done += _into_environment(repository, kit, force=force)
-        elif name == "git":
+        if name == "git":
             folder = _git_hooks(into or (repository.project if repository else "."))
             done += _into_folder(kit, folder, force=force)
         else:
@@ -181,61 +167,6 @@ def install(
                 raise UsageError("no home directory to install 'shell' in")
             done += _into_folder(kit, os.path.join(data_home, "envgit"), force=force)
     return done
-
-
-def _into_environment(repository: Repository, kit: Kit, *, force: bool) -> list[Installed]:
-    done, missing = [], []
-    for name, target, _ in kit.files:
-        source = os.path.join(shipped(), kit.name, name)
-        old = _read_inside(repository, target)
-        done.append(Installed(kit.name, target, old != _read(source)))
-        if done[-1].new:
-            missing.append((source, target))
-            if old is not None and not force:
-                raise _in_the_way(f":{target}")
-    for source, target in missing:
-        _copy_in(repository, source, target)
-    return done
-
-
-def _copy_in(repository: Repository, source: str, target: str) -> None:
-    """``cp -p`` into the environment, together with what is missing above the target."""
-    folder, name = os.path.split(target)
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="envgit-hook-") as top:
-        missing = folder
-        while missing != "/" and not _is_there(repository, missing):
-            missing = os.path.dirname(missing)
-        rest = folder[len(missing) :].strip("/")
-        place = os.path.join(top, rest)
-        os.makedirs(place, mode=0o755, exist_ok=True)
-        with open(os.path.join(place, name), "wb") as file:
-            file.write(_read(source) or b"")
-        os.chmod(os.path.join(place, name), _mode(target))
-        for below, folders, _ in os.walk(top):
-            for each in folders:
-                os.chmod(os.path.join(below, each), 0o755)
-        first = rest.split("/")[0] if rest else name
-        copy(repository, [os.path.join(top, first)], f":{missing}")
-
-
-def _mode(target: str) -> int:
-    return next(mode for kit in KITS.values() for _, path, mode in kit.files if path == target)
-
-
-def _is_there(repository: Repository, folder: str) -> bool:
-    from envgit.porcelain.foundation.contents import contents
-
-    return contents(repository, None).find(os.fsencode(folder.strip("/"))) is not None
-
-
-def _read_inside(repository: Repository, path: str) -> bytes | None:
-    try:
-        with open_file(repository, os.fsencode(path)) as file:
-            return file.read()
-    except (OSError, EnvgitError):
-        return None
 
 
 def _into_folder(kit: Kit, folder: str, *, force: bool) -> list[Installed]:

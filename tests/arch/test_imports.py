@@ -38,7 +38,6 @@ FOUNDATION = "envgit.porcelain.foundation"
 
 # (verb, verb) -> what the first composes of the second.
 COMPOSED = {
-    ("hookfiles", "copying"): "hooks for the inside of an environment are copied in like any file",
     ("init", "commit"): "the first commit is one like any other",
     ("bisectrun", "bisect"): "a run marks commits as a person would",
     ("bisectinside", "bisect"): "it names commands as a run does",

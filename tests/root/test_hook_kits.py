@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hooks that come with envgit, doing their work: in git, in apt, in the shells."""
+"""The hooks that come with envgit, doing their work: in git and in the shells."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def test_shellcheck_has_nothing_to_say() -> None:
     scripts = [
         path
         for path in (ROOT / "hooks").rglob("*")
-        if path.is_file() and path.name not in ("README.rst", "80envgit")
+        if path.is_file() and path.name != "README.rst"
     ]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -168,135 +167,6 @@ def test_installing_spares_a_hook_that_is_there(sources: Path) -> None:
     assert mine.read_text() == "#!/bin/sh\n"
     cli.run(["hook", "install", "git", "--force"], cwd=sources).ok()
     assert mine.read_bytes() == (ROOT / "hooks/git/post-merge").read_bytes()
-
-
-# -- apt ------------------------------------------------------------------------------------------
-
-BOUND = ("bin", "sbin", "lib/apt", "lib/dpkg", "lib/x86_64-linux-gnu", "share", "libexec", "lib64")
-
-
-class Apt:
-    """An environment in which the host's apt and dpkg work on an empty database of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.project = folder / "project"
-        content: builders.Tree = {
-            "etc": {
-                "apt": {"apt.conf.d": None, "preferences.d": None},
-                "passwd": "root:x:0:0:root:/root:/bin/sh\n",
-                "group": "root:x:0:\n",
-            },
-            "tmp": None,
-            "usr": {"lib": None},
-            "var": {
-                "lib": {
-                    "dpkg": {"status": "", "info": None, "updates": None},
-                    "apt": {"lists": {"partial": None}},
-                },
-                "cache": {"apt": {"archives": {"partial": None}}},
-                "log": {"apt": None},
-            },
-        }
-        builders.tree(folder / "rootfs", content)
-        for name in ("bin", "sbin", "lib", "lib64"):
-            (folder / "rootfs" / name).symlink_to(f"usr/{name}")
-        cli.run(["init", "-q", self.project, "--from", f"rootfs:{folder}/rootfs"]).ok()
-
-    def run(self, script: str) -> cli.Result:
-        """Run a shell script inside; it must succeed."""
-        volumes = [
-            word
-            for name in BOUND
-            if (Path("/usr") / name).is_dir()
-            for word in ("-v", f"/usr/{name}:/usr/{name}:ro")
-        ]
-        volumes += ["-v", "/etc/alternatives:/etc/alternatives:ro"]
-        volumes += ["-v", f"{self.folder}:/debs:ro"]
-        return cli.run(["run", *volumes, "sh", "-c", script], cwd=self.project).ok()
-
-    def package(self, name: str, version: str, depends: str = "") -> str:
-        """Build an empty package; its path inside."""
-        control = self.folder / f"{name}-{version.replace(':', '_')}" / "DEBIAN" / "control"
-        control.parent.mkdir(parents=True)
-        control.write_text(
-            textwrap.dedent(f"""\
-                Package: {name}
-                Version: {version}
-                Architecture: all
-                Maintainer: T <t@x>
-                Description: nothing
-            """)
-            + (f"Depends: {depends}\n" if depends else "")
-        )
-        made = self.folder / f"{name}_{version.replace(':', '_')}.deb"
-        build = ["dpkg-deb", "--build", "--root-owner-group", str(control.parents[1]), str(made)]
-        subprocess.run(build, check=True, capture_output=True)
-        return f"/debs/{made.name}"
-
-    def commit(self) -> str:
-        """Commit with the drafted message; that message."""
-        cli.run(["commit", "-q", "--auto"], cwd=self.project).ok()
-        return cli.run(["log", "-1", "--format=%B"], cwd=self.project).ok().stdout.strip()
-
-
-APT = "apt-get -qq -y -o APT::Sandbox::User=root --allow-downgrades"
-
-
-@pytest.mark.peer("apt-get>=1.1")
-@pytest.mark.peer("dpkg-deb>=1.19")
-def test_commit_auto_names_what_apt_did(tmp_path: Path) -> None:
-    apt = Apt(tmp_path)
-    cli.run(["hook", "install", "apt"], cwd=apt.project).ok()
-    shown = cli.run(["status", "-s"], cwd=apt.project).ok().stdout
-    assert "etc/apt/apt.conf.d/80envgit" in shown
-    assert "already there" in cli.run(["hook", "install", "apt"], cwd=apt.project).ok().stdout
-    cli.run(["commit", "-q", "-m", "apt hook"], cwd=apt.project).ok()
-
-    one, two = apt.package("tool", "1.0-1"), apt.package("tool", "1:1.0~rc1")
-    needy = apt.package("needy", "3", depends="tool")
-    apt.run(f"{APT} install {one}")
-    assert apt.commit() == "apt: install tool 1.0-1"
-
-    apt.run(f"{APT} install {two} {needy}")
-    assert apt.commit() == (
-        "apt: upgrade tool 1.0-1 -> 1:1.0~rc1, +1 more\n\n"
-        "upgrade tool 1.0-1 -> 1:1.0~rc1\ninstall needy 3"
-    )
-
-    apt.run(f"{APT} install {one}; {APT} remove needy")
-    assert apt.commit().splitlines()[2:] == [
-        "downgrade tool 1:1.0~rc1 -> 1.0-1",
-        "remove needy 3",
-    ]
-
-    # Without its script the hook is in nobody's way.
-    script = "/usr/lib/envgit/apt-record"
-    apt.run(f"mv {script} /tmp; {APT} install {two}; mv /tmp/apt-record {script}")
-    apt.run("dpkg -s tool | grep -q '^Version: 1:1.0~rc1'")
-    assert not apt.commit().startswith("apt:")
-
-    # What comes to nothing is no transaction; nor is what dpkg did not do.
-    apt.run(f"{APT} install {needy}; {APT} remove needy; {APT} -s install {two}")
-    assert not apt.commit().startswith("apt:")
-
-
-def test_a_hostile_record_does_not_break_the_draft(tmp_path: Path) -> None:
-    project = cli.changed_project(tmp_path)
-    write = "mkdir -p /var/lib/envgit; cd /var/lib/envgit; "
-    for text in (
-        "printf 'transaction 1.1\\ninstall \\033[31m all 1\\ninstall a all $(id)\\n'",
-        "head -c 3000000 /dev/zero",
-        "i=0; while [ $i -lt 5000 ]; do echo 'install x all 1 2 3'; i=$((i+1)); done",
-    ):
-        script = f"{write} {{ {text}; }} > apt-transactions"
-        cli.run(["run", "sh", "-c", script], cwd=project).ok()
-        cli.run(["commit", "-q", "--auto"], cwd=project).ok()
-        said = cli.run(["log", "-1", "--format=%s"], cwd=project).ok().stdout
-        assert not said.startswith("apt:")
-    script = f"{write} rm apt-transactions; ln -s /etc/shadow apt-transactions"
-    cli.run(["run", "sh", "-c", script], cwd=project).ok()
-    cli.run(["commit", "-q", "--auto"], cwd=project).ok()
 
 
 # -- shells ---------------------------------------------------------------------------------------
