@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from envgit.cli import changed
@@ -13,18 +15,31 @@ from envgit.errors import EnvgitError
 if TYPE_CHECKING:
     from envgit.porcelain.check import FirstGood
     from envgit.porcelain.moves import MoveResult
+    from envgit.porcelain.packagerollback import PackageRollback
 
 
 @verb(
     "rollback",
     "rollback [--keep-history] [-n <number> | <commit>]",
     "rollback [--keep-history] --check <command> [--bisect] [<commit>]",
+    "rollback --package <name>... [-f] [--dry-run] [-m <message>] [<commit>]",
 )
 @value("-n <number>", "go back by this many commits", to="count", type=int)
 @value("--check <command>", "go back until the command succeeds, and say how far")
 @flag("--bisect", "with --check: 1, 2, 4, ... commits back, then by halves", to="by_halves")
 @flag("--keep-history", "make a new commit with the earlier state instead")
-@value("-m, --message <message>", "with --keep-history: the new commit's message")
+@value(
+    "--package <name>",
+    "take only this package back, and what depends on the change",
+    to="names",
+    multiple=True,
+)
+@flag("-f, --force", "with --package: even if its files have uncommitted changes")
+@flag("--dry-run", "with --package: only show what would go back")
+@value(
+    "-m, --message <message>",
+    "with --keep-history: the new commit's message; with --package: make a commit",
+)
 @flag("-q, --quiet", "be quiet, only report errors")
 @json_flag
 @argument("revision", metavar="<commit>")
@@ -33,6 +48,9 @@ def rollback(
     count: int | None,
     check: str | None,
     by_halves: bool,
+    names: tuple[str, ...],
+    force: bool,
+    dry_run: bool,
     keep_history: bool,
     message: str | None,
     quiet: bool,
@@ -48,7 +66,33 @@ def rollback(
     With --check, the command is run by the environment's shell in each commit, beginning with the
     current one, until it succeeds there; that is where the branch goes. With --bisect, few commits
     are tried, supposing that it fails in all from some commit on.
+
+    With --package, only that package becomes what it is in the commit, its files and what the
+    databases say of it; without a commit, what it was before it last changed. Packages that would
+    not fit any more go back with it, and if one cannot, nothing does. The result is uncommitted, or
+    with -m a commit; the branch stays. A name may say whose it is, as in "pip:numpy", and where it
+    is installed, as in "pip:numpy@/opt/venv".
     """
+    _check_options(
+        names,
+        {
+            "-n": count is not None,
+            "--check": check is not None,
+            "--keep-history": keep_history,
+        },
+        {"--force": force, "--dry-run": dry_run},
+    )
+    if names:
+        return _packages(
+            app,
+            names,
+            revision,
+            message,
+            force=force,
+            dry_run=dry_run,
+            quiet=quiet,
+            as_json=as_json,
+        )
     if by_halves and check is None:
         raise EnvgitError("--bisect is for --check <command>")
     if count is not None and count < 1:
@@ -75,6 +119,86 @@ def rollback(
     if not quiet:
         changed.say_parked(app, result)
     return 0
+
+
+def _check_options(names: tuple[str, ...], others: dict[str, bool], own: dict[str, bool]) -> None:
+    for option, given in (others if names else own).items():
+        if given and names:
+            raise EnvgitError(f"options '--package' and '{option}' cannot be used together")
+        if given:
+            raise EnvgitError(f"{option} is for --package <name>")
+
+
+def _packages(
+    app: App,
+    names: tuple[str, ...],
+    revision: str | None,
+    message: str | None,
+    *,
+    force: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """``rollback --package``."""
+    from envgit.cli import packageview
+
+    with packageview.suggesting(), _listing_local(app):
+        result = app.repository.rollback_packages(
+            names, revision, message=message, force=force, dry_run=dry_run
+        )
+    if as_json:
+        app.out.json(_package_record(result))
+        return 0
+    if quiet:
+        return 0
+    lines = packageview.lines(app, [one.change for one in result.packages])
+    for one, line in zip(result.packages, lines, strict=True):
+        broken = one.because
+        if broken is not None:
+            line += f"  for {packageview.plain(broken.package.name)}"
+            line += f": {packageview.plain(broken.relation)}"
+        app.out.line(line)
+    if result.commit is not None:
+        app.out.line(f"HEAD is now at {changed.one_line(app, result.commit)}")
+    return 0
+
+
+def _package_record(result: PackageRollback) -> dict[str, object]:
+    from envgit.cli import packageview
+
+    packages = packageview.records(one.change for one in result.packages)
+    for record, one in zip(packages, result.packages, strict=True):
+        broken = one.because
+        record["because"] = (
+            None
+            if broken is None
+            else {
+                "package": broken.package.name,
+                "version": broken.package.version,
+                "relation": broken.relation,
+                "why": broken.why,
+            }
+        )
+    return {
+        "source": result.source,
+        "commit": result.commit,
+        "packages": packages,
+        "paths": [change.path for change in result.changes],
+    }
+
+
+@contextmanager
+def _listing_local(app: App) -> Iterator[None]:
+    """List the files whose uncommitted changes would be lost, and what can be done."""
+    from envgit.porcelain.foundation.carry import WouldOverwrite
+
+    try:
+        yield
+    except WouldOverwrite as error:
+        listed = "".join(f"\t{app.out.path(path) or '/'}\n" for path in error.paths)
+        error.message += f"\n{listed}Please commit your changes, or use --force.\nAborting"
+        raise
 
 
 def _checked(

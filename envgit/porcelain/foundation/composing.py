@@ -119,7 +119,7 @@ class Split:
     @cached_property
     def names(self) -> frozenset[Name]:
         """The packages that changed."""
-        return frozenset(_name(one.package) for one in self.packages)
+        return frozenset(name_of(one.package) for one in self.packages)
 
     @cached_property
     def paths(self) -> frozenset[bytes]:
@@ -142,14 +142,16 @@ class Split:
 
     def unsatisfied(self, chosen: Sequence[Group]) -> list[Broken]:
         """See the function."""
+        found = relations.broken(self.installed(chosen))
+        if not found:
+            return found
         known = {_what(one) for side in self._broken_sides for one in side}
-        packages = self.installed(chosen)
-        return [one for one in relations.broken(packages) if _what(one) not in known]
+        return [one for one in found if _what(one) not in known]
 
     def installed(self, chosen: Iterable[Group]) -> list[Package]:
         """What the composed state has installed."""
-        names = {_name(group.change.package) for group in chosen if group.change is not None}
-        taken = [one for one in self.packages if _name(one.package) in names]
+        names = {name_of(group.change.package) for group in chosen if group.change is not None}
+        taken = [one for one in self.packages if name_of(one.package) in names]
         gone = {one.old for one in taken}
         stay = [one for one in self.old.contents.packages if one not in gone]
         return [*stay, *(one.new for one in taken if one.new is not None)]
@@ -166,7 +168,7 @@ class Split:
         one: dpkg keeps them in step."""
         found: dict[Name, list[int]] = {}
         for index, change in enumerate(self.packages):
-            found.setdefault(_name(change.package), []).append(index)
+            found.setdefault(name_of(change.package), []).append(index)
         made = {
             name: Group(
                 grouping.title(self.packages[indices[0]]),
@@ -186,7 +188,7 @@ class Split:
             if len(names) > 1 and not names <= needs.keys():
                 edges = relations.edges(inventory.contents.packages)
                 for one, needed in edges.items():
-                    needs.setdefault(_name(one), {_name(it) for it in needed})
+                    needs.setdefault(name_of(one), {name_of(it) for it in needed})
         return needs
 
     def _other_groups(self) -> Iterator[Group]:
@@ -213,7 +215,8 @@ def is_shared(path: bytes) -> bool:
     return found is not None and not isinstance(found, Log)
 
 
-def _name(one: Package | PackageId) -> Name:
+def name_of(one: Package | PackageId) -> Name:
+    """A package whatever its version and architecture."""
     return one.manager, one.place, one.name
 
 
@@ -231,7 +234,7 @@ class _Composition:
         self._split = split
         self._paths = paths.union(*(group.paths for group in chosen))
         self._titles = {group.title for group in chosen if group.change is None}
-        self._names = {_name(one.change.package) for one in chosen if one.change is not None}
+        self._names = {name_of(one.change.package) for one in chosen if one.change is not None}
         self._made: dict[bytes, tuple[Entry, bytes]] = {}
 
     def combined(self) -> Combined:
@@ -326,7 +329,7 @@ class _Composition:
                 path = os.fsencode(owner)
                 index = split.assigned.owner_of(path)
                 if index is not None:
-                    return _name(split.packages[index].package) in self._names
+                    return name_of(split.packages[index].package) in self._names
                 path = path.strip(b"/")
                 return path in self._paths if path in split.paths else nobodys
             return owner in mine if owner in known else nobodys

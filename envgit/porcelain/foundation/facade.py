@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.maintenance import GcResult
     from envgit.porcelain.merge import MergeResult
     from envgit.porcelain.moves import MoveResult
+    from envgit.porcelain.packagerollback import PackageRollback
     from envgit.porcelain.pick import PickResult
     from envgit.porcelain.run import RunResult
     from envgit.porcelain.shortlog import Group
@@ -138,6 +139,14 @@ class Verbs:
         from envgit.porcelain.moves import rollback
 
         return rollback(self, revision, **options)
+
+    def rollback_packages(
+        self: Any, names: Sequence[str], revision: str | None = None, **options: Any
+    ) -> PackageRollback:
+        """Take packages back; see :func:`envgit.porcelain.packagerollback.rollback_packages`."""
+        from envgit.porcelain.packagerollback import rollback_packages
+
+        return rollback_packages(self, names, revision, **options)
 
     def restore(self: Any, paths: Sequence[str | bytes], **options: Any) -> list[Change]:
         """Bring paths back; see :func:`envgit.porcelain.restore.restore`."""
