@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envgit.errors import UsageError
+from envgit.layers.entry import find_directory, find_entry, join
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
 from envgit.packages.changes import ABSENT, PackageChange
 from envgit.packages.inventory import Inventory
+from envgit.packages.managers import NAMES
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem, Shipped
 from envgit.porcelain.foundation import inventories, snapshot
@@ -31,6 +33,10 @@ from envgit.repo.commits import Commit
 
 if TYPE_CHECKING:
     from envgit.repo.metadata import RunRecord
+
+
+MANAGERS = NAMES
+"""The managers that are known, system-wide ones first."""
 
 
 class UnknownManager(UsageError):
@@ -110,8 +116,6 @@ def packages(
 
 def files_of(repository: Repository, name: str, revision: str | None = None) -> list[OwnedFile]:
     """The files that a package (or those of a pattern) brought. Raises NoSuchPackage."""
-    from envgit.layers.entry import find_entry
-
     inventory = _inventory(repository, revision)
     found = [one for one in inventory.contents.packages if one.state not in ABSENT]
     _require(found, [name], revision)
@@ -164,11 +168,26 @@ def require_known(repository: Repository, names: Sequence[str]) -> None:
 def blame(repository: Repository, name: str, revision: str | None = None) -> list[Brought]:
     """Which commit brought the installed version of a package, or of each that a pattern names.
 
-    At a merge the parent that has the same version is followed, as for paths. Raises
-    NoSuchPackage.
+    At a merge the parent that has the same version is followed, as for paths. What is part of
+    another manager's package came with that. Raises NoSuchPackage.
     """
-    found = packages(repository, revision, names=[name]).packages
-    return _Bringers(repository, found, revision).find()
+    inventory = _inventory(repository, revision)
+    known = [one for one in inventory.contents.packages if one.state not in ABSENT]
+    _require(known, [name], revision)
+    asked = Named.parse(name)
+    wanted = sorted(filter(asked.matches, known), key=_by_name)
+    whole = (_carrier(inventory, one) if one.carried_by else one for one in wanted)
+    found = dict.fromkeys(one for one in whole if one is not None)
+    return _Bringers(repository, list(found), revision).find()
+
+
+def _carrier(inventory: Inventory, package: Package) -> Package | None:
+    """The package that brought the record of one that is part of it."""
+    folder = find_directory(inventory.files.tree, package.unit)
+    inside = sorted(folder.names()) if folder is not None else []
+    paths = [package.unit, *(join(package.unit, name) for name in inside)]
+    owners = inventory.owning(paths).values()
+    return next((one for one in owners if not one.carried_by), None)
 
 
 class _Bringers:
@@ -177,7 +196,7 @@ class _Bringers:
     ) -> None:
         self._repository = repository
         self._history = History(repository)
-        self._wanted = [one for one in wanted if not one.carried_by]
+        self._wanted = wanted
         self._revision = revision
 
     def find(self) -> list[Brought]:
@@ -252,12 +271,10 @@ def _inventory(repository: Repository, revision: str | None) -> Inventory:
 
 
 def _manager(name: str) -> str:
-    from envgit.packages.managers import NAMES
-
     found = manager_named(name)
     if found is None:
         raise UnknownManager(
-            f"unknown package manager '{name}'", hint=f"known are: {', '.join(NAMES)}"
+            f"unknown package manager '{name}'", hint=f"known are: {', '.join(MANAGERS)}"
         )
     return found
 
@@ -273,10 +290,8 @@ def _require(found: Sequence[Package], names: Iterable[str], revision: str | Non
 
 
 def _by_name(package: Package) -> tuple[object, ...]:
-    from envgit.packages.managers import NAMES
-
     return (
-        NAMES.index(package.manager),
+        MANAGERS.index(package.manager),
         package.place,
         package.name,
         package.architecture,
