@@ -24,12 +24,12 @@ _LIST = 64 << 20
 def egg(unit: Unit, place: bytes, files: Files) -> Package:
     """The package of an ``*.egg-info`` or ``*.egg``, directory or file. Raises Unreadable."""
     metadata, requires = _read(unit.path, files)
-    message = headers(metadata)
+    fields = headers(metadata)
     wanted = requirements(requires.decode("utf-8", "replace"))
     if not wanted:
-        wanted = tuple(plain(one) for one in message.get_all("Requires-Dist", []))
+        wanted = tuple(plain(one) for one in fields.get("requires-dist", ()))
     # easy_install was always asked for by name, but took what that needs along: nobody knows.
-    return described(message, unit, place, requires=wanted, carried_by=carrier(place, "", files))
+    return described(fields, unit, place, requires=wanted, carried_by=carrier(place, "", files))
 
 
 def linked(unit: Unit, place: bytes, files: Files) -> Package:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
 from weakref import ref
@@ -247,9 +247,9 @@ _FIELDS = tuple(field.name for field in fields(Package))
 
 def packed_package(package: Package) -> list[Any]:
     """A package as a row of JSON."""
-    return [
-        value.decode("latin-1") if isinstance(value, bytes) else value for value in astuple(package)
-    ]
+    # Not astuple(): it copies what is immutable, which takes a third of reading 3,000 packages.
+    values = (getattr(package, name) for name in _FIELDS)
+    return [value.decode("latin-1") if isinstance(value, bytes) else value for value in values]
 
 
 def _units(data: bytes | None) -> list[Unit] | None:

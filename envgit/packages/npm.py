@@ -28,6 +28,9 @@ _LOCK = b".package-lock.json"
 _STORE = b".pnpm"
 _JSON = b"package.json"
 
+# What other installers leave: they take no care of npm's lockfile.
+_OTHERS = (b".modules.yaml", b".yarn-integrity", b".yarn-state.yml")
+
 _LARGEST_LOCK = 32 << 20
 _LARGEST_JSON = 4 << 20
 _MOST = 100_000
@@ -50,7 +53,8 @@ class Npm:
         asked = directory.lookup(_JSON) if _JSON in names else None
         lock = modules.lookup(_LOCK)
         base = join(path, _MODULES)
-        if lock is not None and lock.kind == Kind.FILE:
+        others = any(modules.lookup(name) is not None for name in _OTHERS)
+        if lock is not None and lock.kind == Kind.FILE and not others:
             # Of what somebody copied there later, the lockfile does not know.
             present = sorted(name for name, _ in _members(modules))
             yield Unit(self.name, join(base, _LOCK), key_of(lock, asked, *present))
@@ -295,6 +299,9 @@ def _package(
     reason = ""
     if asked is not None:
         reason = "manual" if called in asked else "automatic"
+    elif place.rpartition(b"/")[2] == b"lib":
+        # Right in PREFIX/lib/node_modules is what was asked for with --global alone.
+        reason = "manual"
     return Package(
         manager="npm",
         name=called,

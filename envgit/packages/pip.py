@@ -17,6 +17,7 @@ import binascii
 import csv
 import json
 from collections.abc import Collection, Iterable, Iterator
+from hashlib import sha256
 from posixpath import normpath
 
 from envgit.layers.entry import Directory, Kind, find_directory, find_entry, join
@@ -43,6 +44,12 @@ _METADATA = 16 << 20
 
 _RECORD = 128 << 20
 """Bytes of a RECORD; the largest packages on PyPI have 30,000 files, about 4 MB."""
+
+_INSTALLERS = {
+    sha256(text.encode()).hexdigest(): text.strip()
+    for name in ("pip", "uv", "poetry", "conda", "debian", "rpm")
+    for text in (name, f"{name}\n")
+}
 
 
 class Pip:
@@ -79,7 +86,7 @@ class Pip:
         known = resolver(files)
         found: dict[bytes, Shipped] = {}
         if package.unit.endswith(b".dist-info"):
-            for path, digest, _ in _record(package.unit, files):
+            for path, digest in _record(package.unit, files):
                 there = known.resolve(normpath(join(package.place, path)))
                 if there is not None:
                     found[there] = Shipped(there, digest)
@@ -133,11 +140,8 @@ def _dist_info(unit: Unit, place: bytes, files: Files) -> Package:
     if inside is None:
         raise Unreadable("its directory is not there")
     names = set(inside.names())
-    message = headers(files.read(join(unit.path, b"METADATA"), _METADATA))
-    installer = ""
-    if b"INSTALLER" in names:
-        installer = files.read(join(unit.path, b"INSTALLER"), 4096).decode("utf-8", "replace")
-    installer = (installer.split() or [""])[0].lower()
+    fields = headers(files.read(join(unit.path, b"METADATA"), _METADATA))
+    installer = _installer(inside, unit.path, files) if b"INSTALLER" in names else ""
     reason = ""
     if b"REQUESTED" in names:
         reason = "manual"
@@ -146,15 +150,24 @@ def _dist_info(unit: Unit, place: bytes, files: Files) -> Package:
         reason = "automatic"
     editable = b"direct_url.json" in names and _editable(unit.path, files)
     return described(
-        message,
+        fields,
         unit,
         place,
-        requires=tuple(plain(one) for one in message.get_all("Requires-Dist", [])),
+        requires=tuple(plain(one) for one in fields.get("requires-dist", ())),
         size=_size(unit.path, files) if b"RECORD" in names else None,
         reason=reason,
         state="editable" if editable else "installed",
         carried_by=carrier(place, installer, files),
     )
+
+
+def _installer(inside: Directory, unit: bytes, files: Files) -> str:
+    entry = inside.lookup(b"INSTALLER")
+    if entry is not None and entry.sha256 in _INSTALLERS:
+        # Of so short a text its digest says all, and opening it is half the work of a package.
+        return _INSTALLERS[entry.sha256]
+    words = files.read(join(unit, b"INSTALLER"), 4096).decode("utf-8", "replace").split()
+    return words[0].lower() if words else ""
 
 
 def _editable(unit: bytes, files: Files) -> bool:
@@ -167,14 +180,17 @@ def _editable(unit: bytes, files: Files) -> bool:
 
 
 def _size(unit: bytes, files: Files) -> int | None:
+    """The sum of the last fields of RECORD's lines."""
     try:
-        return sum(size for _, _, size in _record(unit, files))
+        lines = files.read(join(unit, b"RECORD"), _RECORD).splitlines()
     except Unreadable:
         return None
+    sizes = (line.rpartition(b",")[2] for line in lines)
+    return sum(int(size) for size in sizes if size.isdigit() and len(size) < 16)
 
 
-def _record(unit: bytes, files: Files) -> Iterator[tuple[bytes, str, int]]:
-    """Path, digest and size (0 where it is not said) of each line of RECORD. Raises Unreadable."""
+def _record(unit: bytes, files: Files) -> Iterator[tuple[bytes, str]]:
+    """Path and digest of each line of RECORD. Raises Unreadable."""
     entry = find_entry(files.tree, join(unit, b"RECORD"))
     if entry is None:
         return
@@ -182,10 +198,8 @@ def _record(unit: bytes, files: Files) -> Iterator[tuple[bytes, str, int]]:
     try:
         for row in csv.reader(text.splitlines()):
             if row and row[0]:
-                size = row[2] if len(row) > 2 else ""
-                counted = int(size) if size.isdecimal() and len(size) < 16 else 0
                 path = row[0].encode("utf-8", "surrogateescape")
-                yield path, _digest(row[1] if len(row) > 1 else ""), counted
+                yield path, _digest(row[1] if len(row) > 1 else "")
     except (csv.Error, UnicodeEncodeError) as error:
         raise Unreadable(f"RECORD: {error}") from error
 
