@@ -15,6 +15,8 @@ from envgit.packages.model import Manager
 _CLASSES: dict[str, str] = {
     "dpkg": "Dpkg",
     "rpm": "Rpm",
+    "apk": "Apk",
+    "pacman": "Pacman",
     "conda": "Conda",
     "pip": "Pip",
     "npm": "Npm",
