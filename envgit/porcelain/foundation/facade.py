@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.export import BillResult, ExportResult
     from envgit.porcelain.foundation.linking import WorktreeInfo
     from envgit.porcelain.foundation.occupants import HostMount
+    from envgit.porcelain.foundation.packagechanges import Found
     from envgit.porcelain.foundation.session import Step
     from envgit.porcelain.foundation.stashlist import Stashed
     from envgit.porcelain.fsck import Problem
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.merge import MergeResult
     from envgit.porcelain.moves import MoveResult
     from envgit.porcelain.packagerollback import PackageRollback
+    from envgit.porcelain.packages import Brought, Installed, OwnedFile, Package
     from envgit.porcelain.pick import PickResult
     from envgit.porcelain.run import RunResult
     from envgit.porcelain.shortlog import Group
@@ -100,6 +102,36 @@ class Verbs:
         from envgit.porcelain.blame import LineQuery, blame_lines
 
         return blame_lines(self, path, revisions, LineQuery(**options))
+
+    def packages(self: Any, revision: str | None = None, **options: Any) -> Installed:
+        """What is installed; see :func:`envgit.porcelain.packages.packages`."""
+        from envgit.porcelain.packages import packages
+
+        return packages(self, revision, **options)
+
+    def package_files(self: Any, name: str, revision: str | None = None) -> list[OwnedFile]:
+        """The files of a package; see :func:`envgit.porcelain.packages.files_of`."""
+        from envgit.porcelain.packages import files_of
+
+        return files_of(self, name, revision)
+
+    def package_of(self: Any, path: str, revision: str | None = None) -> Package | None:
+        """Whose a file is; see :func:`envgit.porcelain.packages.owner`."""
+        from envgit.porcelain.packages import owner
+
+        return owner(self, path, revision)
+
+    def package_changes(self: Any, old: str | None = None, new: str | None = None) -> Found:
+        """What became of packages; see :func:`envgit.porcelain.packages.changes`."""
+        from envgit.porcelain.packages import changes
+
+        return changes(self, old, new)
+
+    def blame_package(self: Any, name: str, revision: str | None = None) -> list[Brought]:
+        """Which commit brought a version; see :func:`envgit.porcelain.packages.blame`."""
+        from envgit.porcelain.packages import blame
+
+        return blame(self, name, revision)
 
     def grep(self: Any, pattern: str, *revisions: str, **options: Any) -> Iterator[FileHits]:
         """Lines that match; see :func:`envgit.porcelain.grep.grep`, ``options`` are its Search's
