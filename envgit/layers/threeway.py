@@ -13,7 +13,7 @@ the tree is the same, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from envgit.layers.apply import overlaid
@@ -78,6 +78,7 @@ def merge(
     *,
     drivers: Sequence[Driver] = (),
     settle: Settler | None = None,
+    remade: Collection[bytes] = (),
     reader: Reader,
     labels: tuple[str, str] = ("ours", "theirs"),
     favour: str | None = None,
@@ -85,12 +86,15 @@ def merge(
 ) -> Merged:
     """Merge ``theirs`` into ``ours``; ``base`` None has no path.
 
-    ``labels`` are what messages call the sides. ``favour`` (``ours``, ``theirs``) settles content
-    and attributes that clash for that side. ``virtual``: the result is to be a base itself, so that
-    what is not decided stays as it is in ``base`` and nothing is moved aside.
+    ``remade`` are paths of ``theirs`` that its files on the host are not like: they are made anew
+    wherever they come from there. ``labels`` are what messages call the sides. ``favour`` (``ours``,
+    ``theirs``) settles content and attributes that clash for that side. ``virtual``: the result is
+    to be a base itself, so that what is not decided stays as it is in ``base`` and nothing is moved
+    aside.
     """
     work = _Merge(base, ours, theirs, drivers, reader)
     work.labels, work.favour, work.virtual, work.settle = labels, favour, virtual, settle
+    work.remade = remade
     return work.run()
 
 
@@ -119,6 +123,7 @@ class _Merge:
         self.favour: str | None = None
         self.virtual = False
         self.settle: Settler | None = None
+        self.remade: Collection[bytes] = ()
         # Of each path that differs somewhere: base, ours, theirs.
         self.sides: dict[bytes, Sides] = {}
         self.final: dict[bytes, Entry | None] = {}
@@ -428,6 +433,8 @@ class _Merge:
         if path in self.contents:
             return True
         side, source = self.origins.get(path, ("ours", path))
+        if side == "theirs" and source in self.remade:
+            return True
         trees = {"base": self.base, "ours": self.ours, "theirs": self.theirs}
         tree = trees[side]
         there = find_entry(tree, source) if tree is not None else None

@@ -92,6 +92,8 @@ class Alternatives(Format):
 
     def split(self, data: bytes) -> list[Record]:
         """The head and each choice; not the bytes of the file."""
+        if not data:
+            return []
         one = parse(data)
         found = [Record(b"", render(Alternative(one.mode, one.link, one.slaves)))]
         for path, choice in one.choices.items():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -24,7 +24,7 @@ from envgit.layers.resolution import Driver, Reader, Resolution, Sides
 from envgit.layers.threeway import Merged
 from envgit.layers.view import ViewError
 from envgit.layers.writer import Writer
-from envgit.porcelain.foundation import packagemerge, recordmerge, snapshot
+from envgit.porcelain.foundation import packagemerge, recordmerge, renumber, snapshot
 from envgit.porcelain.foundation.contents import contents as contents_of
 from envgit.porcelain.foundation.packagemerge import Plan
 from envgit.porcelain.foundation.pending import Conflict
@@ -228,18 +228,23 @@ def _merge(
 
     mine = ours.tree or _emptied(base.tree or theirs.tree)
     its = theirs.tree or _emptied(base.tree or ours.tree)
+    fitted = renumber.renumbered(base.tree, mine, its, read, theirs.label)
+    rewriting = recordmerge.rewriting(read, fitted.numbers)
     merged = threeway.merge(
         base.tree,
         mine,
-        its,
-        settle=recordmerge.Settling((base.tree, mine, its), plan, read),
-        drivers=(recordmerge.driver(plan, labels, read, favour), text),
+        fitted.tree,
+        settle=recordmerge.Settling(
+            (base.tree, mine, fitted.tree), plan, rewriting, labels, favour, fitted.numbers
+        ),
+        remade=fitted.remade,
+        drivers=(recordmerge.driver(plan, labels, rewriting, favour), text),
         reader=read,
         labels=labels,
         favour=favour,
         virtual=depth > 0,
     )
-    return merged, plan
+    return replace(merged, messages=(*fitted.messages, *merged.messages)), plan
 
 
 def _emptied(tree: Directory | None) -> Node:

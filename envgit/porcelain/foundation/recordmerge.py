@@ -7,12 +7,14 @@ both sides changed. Formats and reasons are in envgit.packages.records.
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 
+from envgit.errors import EnvgitError
 from envgit.layers.entry import Directory, Entry, Kind, find_directory, find_entry
 from envgit.layers.fields import content_of
 from envgit.layers.resolution import Driver, Reader, Resolution, Sides
@@ -20,7 +22,9 @@ from envgit.packages.records import Clash, Declined, Format, derived, format_for
 from envgit.packages.records.alternatives import AUTO, Alternative, parse
 from envgit.packages.records.derived import DROP
 from envgit.packages.records.logs import Log
+from envgit.packages.records.numbers import Numbers
 from envgit.porcelain.foundation.packagemerge import Plan
+from envgit.porcelain.foundation.renumber import GROUP, PASSWD
 
 ENTRIES = "entries"
 """The kind of a conflict between entries of one file."""
@@ -35,6 +39,24 @@ Read = Callable[[str, bytes, int], bytes | None]
 """The bytes of a path of ``base``, ``ours`` or ``theirs``, at most so many; else None."""
 
 
+def rewriting(read: Read, numbers: Numbers) -> Read:
+    """``read`` with the numbers that users and groups of *theirs* are given."""
+    if not numbers:
+        return read
+
+    def rewritten(side: str, path: bytes, limit: int) -> bytes | None:
+        data = read(side, path, limit)
+        if data is None or side != "theirs" or path not in (PASSWD, GROUP):
+            return data
+        try:
+            base = read("base", path, limit) or b""
+        except EnvgitError:
+            base = b""  # both sides added the file
+        return numbers.passwd(data, base) if path == PASSWD else numbers.group(data, base)
+
+    return rewritten
+
+
 def driver(plan: Plan, labels: tuple[str, str], read: Read, favour: str | None) -> Driver:
     """Merges by entry the files whose format is known."""
 
@@ -42,25 +64,29 @@ def driver(plan: Plan, labels: tuple[str, str], read: Read, favour: str | None) 
         ours, theirs = sides.ours, sides.theirs
         if ours is None or theirs is None or {ours.kind, theirs.kind} != {Kind.FILE}:
             return None
-        form = format_for(sides.path)
-        if form is None:
-            return None
-        made = _merged(form, sides, plan, read, favour)
-        if made is None:
-            return None
-        content, clashes = made
-        name = sides.path.decode("utf-8", "backslashreplace")
-        said = tuple(f"CONFLICT ({ENTRIES}): {_words(one, labels)} ({name})" for one in clashes)
-        conflict = ENTRIES if clashes else None
-        messages = (f"Auto-merging {name}", *said)
-        for side in (ours, theirs):
-            if side.size == len(content) and content == read(
-                "ours" if side is ours else "theirs", sides.path, form.limit
-            ):
-                return Resolution(side, conflict=conflict, messages=messages)
-        return Resolution(ours, content, conflict, messages)
+        return _by_entry(sides, plan, labels, read, favour)
 
     return drive
+
+
+def _by_entry(
+    sides: Sides, plan: Plan, labels: tuple[str, str], read: Read, favour: str | None
+) -> Resolution | None:
+    form, ours = format_for(sides.path), sides.ours
+    made = _merged(form, sides, plan, read, favour) if form is not None else None
+    if made is None or ours is None:
+        return None
+    content, clashes = made
+    name = sides.path.decode("utf-8", "backslashreplace")
+    said = tuple(f"CONFLICT ({ENTRIES}): {_words(one, labels)} ({name})" for one in clashes)
+    sha256 = hashlib.sha256(content).hexdigest()
+    same = next((one for one in (ours, sides.theirs) if one and one.sha256 == sha256), None)
+    return Resolution(
+        same or ours,
+        content if same is None else None,
+        ENTRIES if clashes else None,
+        (f"Auto-merging {name}", *said),
+    )
 
 
 def _merged(
@@ -96,10 +122,17 @@ class Settling:
         trees: tuple[Directory | None, Directory, Directory],
         plan: Plan,
         read: Read,
+        labels: tuple[str, str],
+        favour: str | None,
+        numbers: Numbers,
     ) -> None:
         self._trees = dict(zip(("base", "ours", "theirs"), trees, strict=True))
         self._plan = plan
         self._read = read
+        self._labels = labels
+        self._favour = favour
+        # With other numbers these are nobody's as they are, even where one side alone changed them.
+        self._remerged = (PASSWD, GROUP) if numbers else ()
 
     @property
     def paths(self) -> Iterable[bytes]:
@@ -114,6 +147,8 @@ class Settling:
         side = self._plan.pinned.get(path)
         if side is not None:
             return Resolution({"base": base, "ours": ours, "theirs": theirs}[side])
+        if path in self._remerged and ours is not None and theirs is not None:
+            return _by_entry(sides, self._plan, self._labels, self._read, self._favour)
         before, mine, its = map(content_of, (base, ours, theirs))
         if mine == its or before in (mine, its):
             return None
