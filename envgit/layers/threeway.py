@@ -87,10 +87,10 @@ def merge(
     """Merge ``theirs`` into ``ours``; ``base`` None has no path.
 
     ``remade`` are paths of ``theirs`` that its files on the host are not like: they are made anew
-    wherever they come from there. ``labels`` are what messages call the sides. ``favour`` (``ours``,
-    ``theirs``) settles content and attributes that clash for that side. ``virtual``: the result is
-    to be a base itself, so that what is not decided stays as it is in ``base`` and nothing is moved
-    aside.
+    wherever they come from there. ``labels`` are what messages call the sides. ``favour``
+    (``ours``, ``theirs``) settles content and attributes that clash for that side. ``virtual``: the
+    result is to be a base itself, so that what is not decided stays as it is in ``base`` and
+    nothing is moved aside.
     """
     work = _Merge(base, ours, theirs, drivers, reader)
     work.labels, work.favour, work.virtual, work.settle = labels, favour, virtual, settle
