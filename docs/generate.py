@@ -73,10 +73,10 @@ Configuration
 
 Settings are kept in files of git's syntax (git-config(1)) at git's levels, a later one going before
 an earlier: ``/etc/envgitconfig``; ``$XDG_CONFIG_HOME/envgit/config`` and ``~/.envgitconfig``; the
-repository's ``.envgit/config``; in a linked worktree its own ``.envgit/worktrees/NAME/config.worktree``;
-``-c name=value`` on the command line. ``user.*``,
-``core.editor``, ``core.pager``, ``color.*`` and ``init.defaultBranch`` are taken from your git
-configuration when envgit's own files do not have them. ``envgit config`` reads and writes them.
+repository's ``.envgit/config``; a linked worktree's ``.envgit/worktrees/NAME/config.worktree``; and
+``-c name=value`` on the command line. ``user.*``, ``core.editor``, ``core.pager``, ``color.*`` and
+``init.defaultBranch`` are taken from your git configuration when envgit's own files do not have
+them. ``envgit config`` reads and writes them.
 
 .. list-table::
    :header-rows: 1

@@ -74,7 +74,7 @@ _BRANCHES = ("branch", "switch")
 _REVISIONS = (
     "blame", "cherry-pick", "describe", "grep", "merge", "revert", "shortlog",
     "checkout", "diff", "du", "export", "log", "ls-tree", "merge-base", "mount", "reflog", "reset",
-    "rev-parse", "rollback", "shell", "show", "tag",
+    "packages", "rev-parse", "rollback", "shell", "show", "tag",
 )  # fmt: skip
 _NOTHING = ("commit", "doctor", "fsck", "gc", "redo", "status", "undo")
 
@@ -82,7 +82,12 @@ _REVISION_OPTIONS = (
     "at", "contains", "merged", "no_contains", "no_merged", "points_at", "reedit", "reuse",
     "source",
 )  # fmt: skip
-_CHOICES = {"color": ("always", "auto", "never"), "network": ("host", "none")}
+_PACKAGE_OPTIONS = ("package", "of_packages")
+_CHOICES = {
+    "color": ("always", "auto", "never"),
+    "network": ("host", "none"),
+    "sbom": ("cyclonedx-json", "spdx-json"),
+}
 
 
 @verb("completion", "completion (bash | zsh | fish)")
@@ -107,15 +112,49 @@ def completion(app: App, shell: str | None) -> int:
 @argument("words", nargs=-1)
 def complete(app: App, words: tuple[str, ...]) -> int:
     """Answer what the last of the words could become."""
-    typed = words[-1] if words else ""
+    before, typed = list(words[:-1]), words[-1] if words else ""
+    if typed == "=":  # bash makes a word of the equals sign
+        before, typed = [*before, "="], ""
+    found: Iterable[Candidate]
     try:
-        found = candidates(app, list(words[:-1]), typed)
+        if before[-1:] == ["="] and before[:-1]:
+            found = _attached(app, before[:-2], before[-2])
+        elif typed.startswith("--") and "=" in typed:
+            option = typed.partition("=")[0]
+            values = _attached(app, before, option)
+            found = [(f"{option}={value}", text) for value, text in values if value != ":files"]
+        else:
+            found = candidates(app, before, typed)
     except (EnvgitError, OSError):
         return 0  # a completion that fails is silent: the user is in the middle of a line
     for name, description in found:
         if name.startswith(typed) or name == ":files":
             app.out.line(f"{name}\t{description}".rstrip("\t"))
     return 0
+
+
+def _attached(app: App, before: list[str], name: str) -> list[Candidate]:
+    """The values that an option can have behind an equals sign."""
+    command = _command(_without_globals(before))
+    if command is None:
+        return []
+    for option in command.options():
+        if name in option.opts and not (option.is_flag or option.count):
+            return _values(app, option)
+    return []
+
+
+def _command(before: list[str]) -> Verb | None:
+    """The verb of a line, or the verb of a group."""
+    target = table.verbs().get(before[0]) if before else None
+    if target is None:
+        return None
+    from envgit.cli.main import load
+
+    command = load(target)
+    if isinstance(command, Group) and len(before) > 1:
+        return command.verbs.get(f"{before[0]} {before[1]}", command)
+    return command
 
 
 def candidates(app: App, before: list[str], typed: str) -> Iterable[Candidate]:
@@ -127,16 +166,11 @@ def candidates(app: App, before: list[str], typed: str) -> Iterable[Candidate]:
             return [(name, "") for name in names]
         return [*table.summaries().items(), *_aliases(app)]
     name = before[0]
-    target = table.verbs().get(name)
-    if target is None:
+    command = _command(before)
+    if command is None:
         return _FILES
-    from envgit.cli.main import load
-
-    command = load(target)
-    if isinstance(command, Group):
-        if len(before) == 1:
-            return [(key.split()[-1], _summary(one)) for key, one in command.verbs.items()]
-        command = command.verbs.get(f"{name} {before[1]}", command)
+    if isinstance(command, Group) and len(before) == 1:
+        return [(key.split()[-1], _summary(one)) for key, one in command.verbs.items()]
     if typed.startswith("-") and "--" not in before:
         return _options(command)
     pending = _pending(command, before[-1])
@@ -181,18 +215,28 @@ def _pending(command: Verb, last: str) -> Option | None:
 
 def _values(app: App, option: Option) -> list[Candidate]:
     name = option.name or ""
+    if name in _PACKAGE_OPTIONS:
+        return _packages(app)
+    if name == "managers":
+        return [(manager, "") for manager in _managers()]
     if name in _REVISION_OPTIONS and option.hint == "<commit>":
         return _revisions(app, tags=True)
     if name in _CHOICES:
         return [(choice, "") for choice in _CHOICES[name]]
+    if option.hint == "<name>" and name == "package":
+        return _packages(app)
     if name == "source":
         return [(kind, "") for kind in ("scratch", "debian:", "tar:", "rootfs:")]
     return _FILES if option.hint in ("<file>", "<dir>", "<src>:<dst>[:ro]") else []
 
 
 def _positionals(app: App, name: str, before: list[str]) -> Iterable[Candidate]:
+    if name == "packages" and "--" in before:
+        return _packages(app)
     if "--" in before or name in _NOTHING:
         return []
+    if name == "packages":
+        return [*_revisions(app, tags=True), *_packages(app)]
     if name in _BRANCHES:
         return _revisions(app, tags=False)
     if name in _REVISIONS:
@@ -210,6 +254,12 @@ def _positionals(app: App, name: str, before: list[str]) -> Iterable[Candidate]:
     return _FILES
 
 
+def _managers() -> Iterable[str]:
+    from envgit.porcelain.packages import MANAGERS
+
+    return MANAGERS
+
+
 def _revisions(app: App, *, tags: bool) -> list[Candidate]:
     git = app.repository.git
     found = [(ref.removeprefix("refs/heads/"), "branch") for ref in git.refs("refs/heads/")]
@@ -217,3 +267,11 @@ def _revisions(app: App, *, tags: bool) -> list[Candidate]:
         found += [(ref.removeprefix("refs/tags/"), "tag") for ref in git.refs("refs/tags/")]
         found.append(("HEAD", ""))
     return sorted(found)
+
+
+def _packages(app: App) -> list[Candidate]:
+    """The packages of HEAD; remembered, so that nobody waits for it."""
+    from envgit.porcelain.foundation import inventories
+
+    found = inventories.of_commit(app.repository, app.repository.git.head().commit)
+    return sorted({(one.name, one.version) for one in found.contents.packages})

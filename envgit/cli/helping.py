@@ -16,10 +16,11 @@ def overview() -> str:
     """The text of `envgit --help`, in git's layout; imports no verb."""
     from envgit.cli.main import USAGE
 
+    width = max(len(name) for _, rows in table.GROUPS for name, _, _ in rows)
     lines = [USAGE, "These are the verbs of envgit:"]
     for title, rows in table.GROUPS:
         lines += ["", title]
-        lines += [f"   {name:<11} {line}" for name, _, line in rows]
+        lines += [f"   {name:<{width}}  {line}" for name, _, line in rows]
     lines += [
         "",
         "'envgit help <verb>' explains one of them, 'envgit <verb> -h' lists its options.",
