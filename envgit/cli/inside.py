@@ -12,11 +12,12 @@ from envgit.cli.running import environment_options
 from envgit.cli.verb import argument, flag, json_flag, section, value, verb
 from envgit.porcelain import bisectinside
 from envgit.porcelain.bisect import quoted
-from envgit.porcelain.bisectinside import Culprit, Files, InsideResult, Rules, Watch
+from envgit.porcelain.bisectinside import Culprit, InsideResult, Rules, Watch
 
 if TYPE_CHECKING:
     from envgit.layers.ids import CommitId
     from envgit.porcelain.foundation.candidates import Piece
+    from envgit.porcelain.foundation.filesearch import Files
     from envgit.porcelain.foundation.trials import Trial
     from envgit.porcelain.foundation.verdicts import Tried
 
@@ -194,15 +195,33 @@ def _how(culprit: Culprit, result: InsideResult) -> str:
 def _show_files(app: App, culprit: Culprit, files: Files) -> None:
     out = app.out
     count = len(culprit.pieces) + len(culprit.bound)
-    if not files.verified:
-        whole = "the package" if count == 1 else "the packages"
-        out.line(f"  {whole} as a whole: no files that do it by themselves ({files.of} changed)")
+    for number, cause in enumerate(files.causes):
+        few = len(_sources(cause)) == 1
+        said = "by" if number == 0 else "and as well by"
+        which = "this file alone" if few else "these files, which are all needed"
+        out.line(f"  {said} {which} ({files.of} changed):")
+        _list_files(app, cause)
+    if files.verified:
         return
-    out.line(f"  by {'this file' if len(files.paths) == 1 else 'these files'} of {files.of}:")
-    for path in files.paths[:_LISTED]:
-        out.line(f"    {out.path(path)}")
-    if len(files.paths) > _LISTED:
-        out.line(f"    ... and {len(files.paths) - _LISTED} more")
+    whole = "the package" if count == 1 else "the packages"
+    out.line(f"  {whole} as a whole: no files of {files.of} do it by themselves")
+    if files.mending:
+        out.line("  put back alone, though, this mends it:")
+        _list_files(app, files.mending)
+
+
+def _list_files(app: App, paths: Sequence[bytes]) -> None:
+    shown = _sources(paths)
+    for path in shown[:_LISTED]:
+        app.out.line(f"    {app.out.path(path)}")
+    if len(shown) > _LISTED:
+        app.out.line(f"    ... and {len(shown) - _LISTED} more")
+
+
+def _sources(paths: Sequence[bytes]) -> list[bytes]:
+    """Without bytecode, which came with its source."""
+    found = [path for path in paths if not path.endswith(b".pyc")]
+    return found or list(paths)
 
 
 def _list(app: App, pieces: Iterable[Piece]) -> None:

@@ -8,7 +8,6 @@ is installed, and nothing is left of a candidate once it was tried.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from envgit.porcelain.bisect import quoted
 from envgit.porcelain.bisectrun import BogusExit, RunFailed, Unreliable
 from envgit.porcelain.foundation import session, snapshot
 from envgit.porcelain.foundation.candidates import Candidates, End, Piece
+from envgit.porcelain.foundation.filesearch import Files, find_files
 from envgit.porcelain.foundation.isolation import Cause, Changes, Outcome, Search
 from envgit.porcelain.foundation.merging import Side
 from envgit.porcelain.foundation.publish import Publication, publish
@@ -35,6 +35,9 @@ _CANNOT_RUN = (126, 127)
 _MOST_CAUSES = 8
 """So many are looked for, one after the other, while the rest goes on to fail."""
 
+_KEPT = 1 << 16
+"""Bytes of what a trial writes, from its end, in which files may be named."""
+
 _FOLDERS = ("usr/local/bin", "usr/bin", "bin", "usr/local/sbin", "usr/sbin", "sbin")
 
 
@@ -44,17 +47,6 @@ class Ambiguous(EnvgitError):
 
 class NotInside(Refused):
     """It does not fail in the commit alone: nothing inside it can be to blame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Which files of the culprit do it by themselves. ``verified``: with them alone the command
-    fails in the same way, and without them it succeeds. ``of`` is how many there were."""
-
-    paths: tuple[bytes, ...]
-    verified: bool
-    of: int
-    trials: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +285,8 @@ class _Inside:
         self._done: list[Tried] = []
         self._rounds = 0
         self._tests: dict[Changes, Tried] = {}
+        self._outputs: dict[Changes, bytes] = {}
+        self._written: list[bytes] = []
         self._command = ""
 
     def go(self, argv: Sequence[str]) -> InsideResult:
@@ -316,6 +310,7 @@ class _Inside:
         search.learn(everything, Outcome.FAILS)
         search.learn(frozenset(), Outcome.PASSES)
         self._tests[everything] = there
+        self._outputs[everything] = self._written[0]
         self._watch.searching("changes", len(pieces))
         found = search.isolate(range(len(pieces)), most=_MOST_CAUSES)
         culprits = [self._culprit(cause, there) for cause in found.causes]
@@ -392,17 +387,13 @@ class _Inside:
     def _pieces(self, places: Sequence[int]) -> tuple[Piece, ...]:
         return tuple(self._candidates.pieces[place] for place in places)
 
-    # -- files ------------------------------------------------------------------------------------
-
     def _files(self, core: Changes, whole: Changes, alone: Tried) -> Files | None:
-        """Which files of a culprit do it: the same search, in which only the same failure counts
-        as one, for half a package fails in ways of its own."""
         files = self._candidates.files(sorted(core))
         if not files:
             return None
         before = len(self._done)
         names = " and ".join(piece.title for piece in self._pieces(sorted(core)))
-        self._watch.searching(f"files of {names}", len(files))
+        self._watch.searching(f"file{'s' * (len(files) != 1)} of {names}", len(files))
 
         def test(sets: Sequence[Changes]) -> list[Outcome]:
             batch = []
@@ -413,24 +404,8 @@ class _Inside:
                 batch.append((subject, what, len(each)))
             return [outcome_of(tried, like=alone) for tried in self._try(batch)]
 
-        everything = frozenset(range(len(files)))
-        limit = 4 * math.ceil(math.log2(len(files) + 1)) + 8
-        search = Search(test, jobs=self._rules.jobs, limit=limit)
-        search.learn(everything, Outcome.FAILS)
-        if search.ask(frozenset()) != [Outcome.PASSES]:
-            # What the manager's database says is enough, or is enough to make it fail otherwise.
-            return Files((), False, len(files), len(self._done) - before)
-        found = search.isolate(range(len(files)), most=1)
-        cause = found.causes[0]
-        paths = tuple(path for number in cause.changes for path in files[number])
-        whole_package = len(cause.changes) == len(files) > 1
-        verified = (
-            cause.complete
-            and not cause.undecided
-            and not whole_package
-            and (found.without is Outcome.PASSES or len(files) == 1)
-        )
-        return Files(paths if verified else (), verified, len(files), len(self._done) - before)
+        found = find_files(files, test, self._outputs[whole], jobs=self._rules.jobs)
+        return replace(found, trials=len(self._done) - before)
 
     # -- trials -----------------------------------------------------------------------------------
 
@@ -441,6 +416,7 @@ class _Inside:
             batch.append((self._candidates.subject(each, what), what, len(each)))
         found = self._try(batch)
         self._tests.update(zip(sets, found, strict=True))
+        self._outputs.update(zip(sets, self._written, strict=True))
         like = self._tests[frozenset(range(len(self._candidates.pieces)))]
         return [outcome_of(tried, like=like if self._rules.same else None) for tried in found]
 
@@ -468,6 +444,7 @@ class _Inside:
         prepared = self._candidates.prepared
         prepared.clear()
         done = self._trials.run([subject for subject, _, _ in batch], capture=True)
+        self._written = [trial.output[-_KEPT:] for trial in done]
         found = []
         for (subject, what, count), trial in zip(batch, done, strict=True):
             made = subject is not None and not isinstance(subject, str)

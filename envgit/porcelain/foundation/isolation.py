@@ -53,7 +53,7 @@ class Reduced:
     """A set of changes that fails, in order.
 
     ``undecided`` are those without which the test is unresolved; ``complete`` that no single one
-    can be left out for all that is known: False if the limit was reached before.
+    can be left out for all that is known: False if the search was ended before.
     """
 
     changes: tuple[int, ...]
@@ -90,8 +90,9 @@ class Isolated:
 class Search:
     """Tests sets of changes, and remembers; ``jobs`` of them at once, ``limit`` at most.
 
-    ``closed`` adds what a set needs, ``opened`` takes away what cannot be in it; where they say
-    None, the set is unresolved without a test.
+    ``patience``: so many unresolved sets in one halving end the search as the limit does; without,
+    ``ddmin`` takes over. ``closed`` adds what a set needs, ``opened`` takes away what cannot be in
+    it; where they say None, the set is unresolved without a test.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class Search:
         *,
         jobs: int = 1,
         limit: int | None = None,
+        patience: int | None = None,
         closed: Adjust = _same,
         opened: Adjust = _same,
     ) -> None:
         self._test = test
         self._jobs = jobs
         self._limit = limit
+        self._patience = patience
         self._closed = closed
         self._opened = opened
         self._known: dict[Changes, Outcome] = {}
@@ -119,6 +122,10 @@ class Search:
 
     def ask(self, *sets: Changes) -> list[Outcome]:
         """How the test goes with each of the sets; those that are new are tested at once."""
+        return self.ask_all(sets)
+
+    def ask_all(self, sets: Sequence[Changes]) -> list[Outcome]:
+        """The same, as a `Test` that remembers."""
         closures = [self._closure(each) for each in sets]
         new = [
             each for each in dict.fromkeys(closures) if each is not None and each not in self._known
@@ -209,6 +216,8 @@ class Search:
                     unresolved.clear()
                     continue
             unresolved.update(new)
+            if self._patience is not None and len(unresolved) >= self._patience:
+                raise OverLimit
         return rest[low:high], rest[:low]
 
     def _places(self, low: int, high: int, unresolved: set[int]) -> list[int]:
