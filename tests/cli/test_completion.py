@@ -53,7 +53,7 @@ def project(tmp_path: Path) -> Path:
         (["op", "log", "--nope=a"], []),
         (["packages", "v"], ["v1"]),
         (["log", "--package", ""], []),
-        (["="], []),
+        (["="], [":files"]),
         (["log", "="], []),
         (["cp", ""], [":files"]),
         (["nope", "x"], [":files"]),
