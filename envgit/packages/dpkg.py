@@ -32,6 +32,7 @@ _MOST_PACKAGES = 100_000
 _MOST_FILES = 1_000_000
 _MOST_UPDATES = 1_000
 _MOST_RELATIONS = 10_000
+_MOST_RELATIONS_IN_ALL = 2_000_000
 _MOST_LINES = 200_000
 
 
@@ -54,6 +55,8 @@ class Dpkg:
 
     def read(self, unit: Unit, files: Files) -> Iterable[Package]:
         data = files.read(unit.path, _LARGEST_STATUS)
+        if data.count(b",") > _MOST_RELATIONS_IN_ALL:
+            raise Unreadable(f"more than {_MOST_RELATIONS_IN_ALL} relations")
         stanzas = {_name(stanza): stanza for stanza in _stanzas(data)}
         automatic: set[tuple[str, str]] | None = None
         if unit.path == _STATUS:
@@ -181,7 +184,8 @@ def _relations(stanza: Stanza, *names: str) -> tuple[str, ...]:
     for name in names:
         value = stanza.get(name)
         if value:
-            found.extend(part.strip() for part in value.split(",", _MOST_RELATIONS))
+            parts = (part.strip() for part in value.split(",", _MOST_RELATIONS))
+            found.extend(part for part in parts if part)
     return tuple(found)
 
 
@@ -233,7 +237,7 @@ def _manifest(package: Package, files: Files) -> Iterator[Shipped]:
 
     resolve = resolver(files)
     seen: set[bytes] = set()
-    for path in _without_directories([*listed, *config]):
+    for path in _without_directories(listed):
         written = plain(path)
         if written is None:
             continue
@@ -271,7 +275,7 @@ def _md5sums(data: bytes) -> dict[bytes, str]:
 
 
 def _conffiles(value: str) -> dict[bytes, str]:
-    """Paths and digests; ``newconffile`` is the digest of one that was never there."""
+    """Paths and digests, which are other words for files that were never there."""
     found = {}
     for line in value.split("\n", _MOST_FILES):
         words = line.split()
