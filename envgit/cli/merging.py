@@ -40,6 +40,8 @@ _OPTIONS: dict[str, tuple[str, object]] = {
     "--no-stat": ("stat", False),
     "--edit": ("edit", True),
     "--no-edit": ("edit", False),
+    "--newest": ("newest", True),
+    "--no-newest": ("newest", False),
 }
 
 
@@ -56,10 +58,12 @@ _OPTIONS: dict[str, tuple[str, object]] = {
 @value("-s, --strategy <strategy>", "merge strategy to use: ort, ours, octopus")
 @value(
     "-X, --strategy-option <option>",
-    "ours or theirs: which side a conflicting line is taken from",
+    "ours or theirs: which side a conflicting line or package is taken from; newest: of a package"
+    " in two versions the newer",
     to="favours",
     multiple=True,
 )
+@flag("--newest", "take the newer of a package in two versions (-X newest)", default=None)
 @value(
     "-m, --message <message>",
     "merge commit message (for a non-fast-forward merge)",
@@ -92,10 +96,12 @@ def merge(
     """Join other histories to the current branch.
 
     What only one side changed is taken from it. Where both changed a path, its mode, owner, time
-    and attributes are merged one by one, and texts line by line. What cannot be merged is a
-    conflict: resolve it in the environment, by "envgit restore --ours" or "--theirs", or mark it
-    with "envgit add"; then "envgit commit" or "envgit merge --continue". "envgit merge --abort"
-    goes back. Uncommitted changes stay as they are where the merge does not touch them.
+    and attributes are merged one by one, texts line by line, and databases of package managers,
+    users and groups by entry. A package that both sides brought to different versions is one
+    conflict, unless -X or --newest decides. What cannot be merged is a conflict: resolve it in the
+    environment, by "envgit restore --ours" or "--theirs", or mark it with "envgit add"; then
+    "envgit commit" or "envgit merge --continue". "envgit merge --abort" goes back. Uncommitted
+    changes stay as they are where the merge does not touch them.
     """
     for option, given in (("--abort", abort), ("--quit", quits), ("--continue", continues)):
         if given and names:
@@ -213,7 +219,7 @@ def _merge(app: App, names: Sequence[str], chosen: dict[str, Any], *, as_json: b
             squash=bool(chosen["squash"]),
             commit=chosen["commit"] is not False,
             strategy=chosen["strategy"],
-            favour=_favour(chosen["favours"]),
+            favour=_favour(chosen["favours"], newest=bool(chosen["newest"])),
             allow_unrelated=chosen["allow_unrelated"],
             log=_number(chosen["log"]),
             signoff=chosen["signoff"],
@@ -234,14 +240,14 @@ def _check(chosen: dict[str, Any]) -> None:
         raise EnvgitError("options '--squash' and '--commit.' cannot be used together")
 
 
-def _favour(options: Sequence[str]) -> str | None:
-    favour = None
-    for option in options:
-        if option in ("ours", "theirs"):
-            favour = option
-        elif option != "no-renames":
+def _favour(options: Sequence[str], *, newest: bool) -> str | None:
+    from envgit.porcelain.foundation.packagemerge import NEWEST, favouring
+
+    known = [option for option in options if option != "no-renames"]
+    for option in known:
+        if option not in ("ours", "theirs", NEWEST):
             raise EnvgitError(f"Unknown option for merge-recursive: -X{option}")
-    return favour
+    return favouring([*known, *([NEWEST] if newest else [])])
 
 
 def _number(text: str | None) -> int:

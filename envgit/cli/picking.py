@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.foundation.sequencer import Calls, Options, Picked, Stopped
     from envgit.porcelain.pick import PickResult
 
-_FAVOURS = ("ours", "theirs")
+_FAVOURS = ("ours", "theirs", "newest")
 
 
 def _declared(function: Callable[..., int]) -> Callable[..., int]:
@@ -37,8 +37,10 @@ def _declared(function: Callable[..., int]) -> Callable[..., int]:
             flag("-e, --edit", "edit the commit message", default=None),
             flag("-s, --signoff", "add a Signed-off-by trailer"),
             value("-m, --mainline <parent-number>", "select mainline parent", type=int),
-            value("-X, --strategy-option <option>", "ours or theirs: settle conflicts for one side",
+            value("-X, --strategy-option <option>", "ours or theirs: settle conflicts for one side;"
+                  " newest: of a package in two versions take the newer",
                   to="strategy_options", multiple=True),
+            flag("--newest", "take the newer of a package in two versions (-X newest)"),
             json_flag,
             argument("names", nargs=-1),
         )
@@ -137,6 +139,7 @@ def _act(
 
 
 def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) -> Options:
+    from envgit.porcelain.foundation.packagemerge import favouring
     from envgit.porcelain.foundation.sequencer import Options
 
     if action is not None:
@@ -156,11 +159,11 @@ def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) 
                 raise EnvgitError(f"{verb}: {shown} cannot be used with --ff")
     if given["mainline"] is not None and given["mainline"] < 1:
         raise UsageProblem("option `mainline' expects a number greater than zero")
-    favour = None
-    for option in given.pop("strategy_options"):
+    favours = [*given.pop("strategy_options"), *(["newest"] if given.pop("newest") else [])]
+    for option in favours:
         if option not in _FAVOURS:
             raise EnvgitError(f"unknown strategy option: -X{option}")
-        favour = option
+    favour = favouring(favours)
     commit = not given.pop("no_commit")
     if given.get("keep_redundant"):
         given["allow_empty"] = True

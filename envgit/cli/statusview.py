@@ -260,7 +260,12 @@ def as_json(status: Status) -> dict[str, object]:
         "unflushed": status.unflushed,
         "unfinished": status.unfinished,
         "unmerged": [
-            {"path": one.conflict.path, "code": one.code, "kind": one.conflict.kind}
+            {
+                "path": one.conflict.path,
+                "code": one.code,
+                "kind": one.conflict.kind,
+                "package": one.conflict.package,
+            }
             for one in status.unmerged
         ],
     }

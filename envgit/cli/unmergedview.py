@@ -75,8 +75,10 @@ def section(app: App, status: Status, *, hints: bool) -> Iterator[str]:
     for one in status.unmerged:
         line = f"{_WORDS[one.code]:<{_WIDTH}}{app.out.path(one.conflict.path)}"
         kind = one.conflict.kind
-        if kind == "attributes":
-            line += " (attributes)"
+        if kind in ("attributes", "entries"):
+            line += f" ({kind})"
+        elif one.conflict.package is not None:
+            line += f" (package {one.conflict.package.name})"
         yield "\t" + app.out.paint("status.unmerged", line)
     yield ""
 

@@ -23,6 +23,7 @@ from envgit.layers.pathspec import Pathspec
 from envgit.layers.select import select
 from envgit.porcelain.foundation import landing, merging, pending, snapshot
 from envgit.porcelain.foundation.contents import contents
+from envgit.porcelain.foundation.merging import Side
 from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.paths import NoMatch, require_match
 from envgit.porcelain.foundation.pending import Conflict, Pending
@@ -85,7 +86,8 @@ def take(
     verb: str = "restore",
 ) -> list[bytes]:
     """Make conflicts what they are on one side (``ours``, ``theirs``), which resolves them, or what
-    the merge left (``merge``), which makes them again; ``style`` is that of the markers.
+    the merge left (``merge``), which makes them again; ``style`` is that of the markers. Of a
+    package in conflict all that is the package's comes from that side, in files and databases.
 
     Returns the paths. Raises NotUnmerged, NoSuchSide, WorktreeBusy.
     """
@@ -102,11 +104,69 @@ def take(
         if found is None or not picked:
             shown = b" ".join(map(os.fsencode, paths)).decode("utf-8", "backslashreplace")
             raise NotUnmerged(f"pathspec '{shown}' matches no path in conflict")
+        files = [one for one in picked if one.package is None]
+        if len(files) < len(picked):
+            packages = [one for one in picked if one.package is not None]
+            _take_packages(repository, current, found, packages, which, verb)
+            if not files:
+                return [one.path for one in picked]
+            current = snapshot.stable(repository)
+            found = pending.read(repository) or found
         work = _Taking(repository, current, found, style)
-        for conflict in picked:
+        for conflict in files:
             work.take(conflict, which)
         work.land(verb)
         return [one.path for one in picked]
+
+
+def _take_packages(
+    repository: Repository,
+    current: Current,
+    found: Pending,
+    conflicts: Sequence[Conflict],
+    which: str,
+    verb: str,
+) -> None:
+    """Make packages what they are on a side; ``merge`` leaves ours and the conflict."""
+    from envgit.porcelain.foundation.composing import Split
+
+    commit = _their_commit(repository, found) if which == THEIRS else found.ours
+    there = Side.of_commit(repository, commit, which)
+    split = Split(repository, Side.of_current(repository, current, "HEAD"), there)
+    wanted = {
+        (one.package.manager, os.fsencode(one.package.place), one.package.name)
+        for one in conflicts
+        if one.package is not None
+    }
+    chosen = []
+    for group in split.groups:
+        package = group.change.package if group.change is not None else None
+        if package is not None and (package.manager, package.place, package.name) in wanted:
+            chosen.append(group)
+    combined = split.compose(chosen)
+    paths = [one.path for one in conflicts]
+    marked = pending.mark(found, paths)
+    if which == MERGE:
+        marked = replace(found, marked=tuple(sorted(set(found.marked) - set(paths))))
+    names = ", ".join(sorted(name for _, _, name in wanted))
+    landing.as_changes(
+        repository,
+        repository.git.writer(),
+        current,
+        combined,
+        verb=verb,
+        reason=f"{verb}: {names}",
+        pending_next=marked,
+    )
+
+
+def _their_commit(repository: Repository, found: Pending) -> CommitId | None:
+    """The commit whose state is *theirs*; None: the one before there was any."""
+    commit = found.theirs[0]
+    if found.verb != pending.REVERT:
+        return commit
+    parents = repository.git.git_commit(commit).parents
+    return parents[(found.options.get("mainline") or 1) - 1] if parents else None
 
 
 def _plant(root: Node, conflict: Conflict) -> None:

@@ -311,6 +311,14 @@ def favoured(option: str | None) -> tuple[bool, str | None]:
     return NEWEST in words, next((word for word in words if word != NEWEST), None)
 
 
+def favouring(options: Iterable[str]) -> str | None:
+    """The options of ``-X`` as one: the last side that is named, and *newest*."""
+    words = list(options)
+    side = next((word for word in reversed(words) if word != NEWEST), None)
+    chosen = [*([NEWEST] if NEWEST in words else []), *([side] if side is not None else [])]
+    return " ".join(chosen) or None
+
+
 def as_conflict(one: PackageConflict, left: Entry | None) -> Conflict:
     """It as what is pending."""
     manager, place, name = one.disputed.name

@@ -59,8 +59,8 @@ class NothingToSay(Refused):
 class Options:
     """How commits are picked; each stands for the option of git-cherry-pick(1) or git-revert(1).
 
-    ``commit`` is False for ``-n``; ``origin`` is ``-x``; ``favour`` is ``-X`` (ours, theirs);
-    ``edit`` None leaves it to the verb.
+    ``commit`` is False for ``-n``; ``origin`` is ``-x``; ``favour`` is ``-X`` (ours, theirs,
+    newest); ``edit`` None leaves it to the verb.
     """
 
     commit: bool = True
