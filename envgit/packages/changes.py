@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from typing import NamedTuple
@@ -128,7 +128,7 @@ def examine(
     found: dict[_Pair, PackageChange] = {}
     kept: dict[tuple[PackageId, str], _Pair] = {}
     gone: set[Package] = set()
-    for pair in _pairs(_readable(0, both), _readable(1, both)):
+    for pair in _pairs(_readable(0, both), _readable(1, both), _Beside(old, new)):
         kind = pair.kind
         if kind in (None, CHANGED, REINSTALLED) and pair.old is not None and pair.new is not None:
             kept[pair.old.id, pair.old.version] = pair
@@ -178,7 +178,9 @@ def _readable(side: int, both: tuple[Contents, Contents]) -> list[Package]:
     ]
 
 
-def _pairs(old: Iterable[Package], new: Iterable[Package]) -> list[_Pair]:
+def _pairs(
+    old: Iterable[Package], new: Iterable[Package], stays: Callable[[Package], bool]
+) -> list[_Pair]:
     """Each package with what it was. Of several versions of one, equal ones belong together."""
     named: dict[tuple[str, bytes, str], tuple[list[Package], list[Package]]] = defaultdict(
         lambda: ([], [])
@@ -188,11 +190,36 @@ def _pairs(old: Iterable[Package], new: Iterable[Package]) -> list[_Pair]:
             named[package.manager, package.place, package.name][side].append(package)
     found: list[_Pair] = []
     for before, after in named.values():
-        if len(before) == len(after) == 1 and _alike(before[0], after[0]):
+        if before and after and stays(before[0]):
+            found += [_Pair(one, None) for one in before] + [_Pair(None, one) for one in after]
+        elif len(before) == len(after) == 1 and _alike(before[0], after[0]):
             found.append(_Pair(before[0], after[0]))
         else:
             found.extend(_matched(before, after))
     return found
+
+
+class _Beside:
+    """Whether, of a manager that keeps a record for each version, another version stays as it is.
+
+    Only records that differ are compared, so that this one is in neither list.
+    """
+
+    _KINDS = frozenset({"gem"})
+
+    def __init__(self, old: Inventory, new: Inventory) -> None:
+        self._old = old
+        self._new = new
+
+    def __call__(self, package: Package) -> bool:
+        if package.manager not in self._KINDS:
+            return False
+        start = (
+            package.unit.rpartition(b"/")[0] + b"/" + package.name.encode("utf-8", "replace") + b"-"
+        )
+        there = [one for one in self._old.units if one.path.startswith(start)]
+        kept = set(there).intersection(self._new.units)
+        return any(one.name == package.name for one in self._old.read(kept).packages)
 
 
 def _alike(one: Package, other: Package) -> bool:
@@ -280,7 +307,10 @@ class _Files:
         if modified:
             config = all(path in shipped and shipped[path].config for path in modified)
             return PackageChange(MODIFIED, old, new, own, tuple(sorted(modified)), config)
-        if kind is None and (written or any(map(self._rewritten, own))):
+        mended = (
+            path in shipped and shipped[path].digest and self._rewritten(path) for path in own
+        )
+        if kind is None and (written or any(mended)):
             kind = REINSTALLED
         return None if kind is None else PackageChange(kind, old, new, own)
 
