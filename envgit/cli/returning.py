@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envgit.cli import changed
 from envgit.cli.app import App
@@ -43,20 +43,7 @@ if TYPE_CHECKING:
 @flag("-q, --quiet", "be quiet, only report errors")
 @json_flag
 @argument("revision", metavar="<commit>")
-def rollback(
-    app: App,
-    count: int | None,
-    check: str | None,
-    by_halves: bool,
-    names: tuple[str, ...],
-    force: bool,
-    dry_run: bool,
-    keep_history: bool,
-    message: str | None,
-    quiet: bool,
-    as_json: bool,
-    revision: str | None,
-) -> int:
+def rollback(app: App, names: tuple[str, ...], force: bool, dry_run: bool, **given: Any) -> int:
     """Take the branch back to an earlier state.
 
     Without arguments: if there are uncommitted changes, drop them; otherwise go to the commit
@@ -73,26 +60,35 @@ def rollback(
     with -m a commit; the branch stays. A name may say whose it is, as in "pip:numpy", and where it
     is installed, as in "pip:numpy@/opt/venv".
     """
-    _check_options(
-        names,
-        {
-            "-n": count is not None,
-            "--check": check is not None,
-            "--keep-history": keep_history,
-        },
-        {"--force": force, "--dry-run": dry_run},
-    )
-    if names:
-        return _packages(
-            app,
-            names,
-            revision,
-            message,
-            force=force,
-            dry_run=dry_run,
-            quiet=quiet,
-            as_json=as_json,
-        )
+    if not names:
+        for option, wanted in (("--force", force), ("--dry-run", dry_run)):
+            if wanted:
+                raise EnvgitError(f"{option} is for --package <name>")
+        return _branch(app, **given)
+    for option, name in (
+        ("-n", "count"),
+        ("--check", "check"),
+        ("--bisect", "by_halves"),
+        ("--keep-history", "keep_history"),
+    ):
+        if given.pop(name):
+            raise EnvgitError(f"options '--package' and '{option}' cannot be used together")
+    return _packages(app, names, force=force, dry_run=dry_run, **given)
+
+
+def _branch(
+    app: App,
+    *,
+    count: int | None,
+    check: str | None,
+    by_halves: bool,
+    keep_history: bool,
+    message: str | None,
+    quiet: bool,
+    as_json: bool,
+    revision: str | None,
+) -> int:
+    """``rollback`` without ``--package``."""
     if by_halves and check is None:
         raise EnvgitError("--bisect is for --check <command>")
     if count is not None and count < 1:
@@ -121,20 +117,12 @@ def rollback(
     return 0
 
 
-def _check_options(names: tuple[str, ...], others: dict[str, bool], own: dict[str, bool]) -> None:
-    for option, given in (others if names else own).items():
-        if given and names:
-            raise EnvgitError(f"options '--package' and '{option}' cannot be used together")
-        if given:
-            raise EnvgitError(f"{option} is for --package <name>")
-
-
 def _packages(
     app: App,
     names: tuple[str, ...],
+    *,
     revision: str | None,
     message: str | None,
-    *,
     force: bool,
     dry_run: bool,
     quiet: bool,

@@ -249,7 +249,7 @@ class _Rollback:
             if any(map(asked.counts, history.of(commit).changes)):
                 break
             if not parents:
-                self._require(asked, [inventories.of_commit(self._repository, head)], "HEAD")
+                self._require(asked, [inventories.of_commit(self._repository, head)], "in HEAD")
                 raise PackageUnchanged(f"'{asked.text}' has not changed in any commit")
             commit = parents[0]
         if not parents:
