@@ -223,7 +223,7 @@ def _values(app: App, option: Option) -> list[Candidate]:
         return _revisions(app, tags=True)
     if name in _CHOICES:
         return [(choice, "") for choice in _CHOICES[name]]
-    if option.hint == "<name>" and name == "package":
+    if "--package" in option.opts:
         return _packages(app)
     if name == "source":
         return [(kind, "") for kind in ("scratch", "debian:", "tar:", "rootfs:")]
