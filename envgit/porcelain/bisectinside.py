@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from envgit.errors import EnvgitError, Refused, UsageError
-from envgit.layers.entry import find_entry
+from envgit.layers.entry import Entry, find_entry
 from envgit.layers.ids import CommitId
 from envgit.porcelain.bisect import quoted
 from envgit.porcelain.bisectrun import BogusExit, RunFailed, Unreliable
@@ -188,32 +188,35 @@ def splits(repository: Repository, words: Sequence[str]) -> tuple[str | None, Se
 
 
 def _ends(repository: Repository, revision: str | None) -> tuple[End, End]:
+    """What was before, and what is looked into."""
     git = repository.git
+    known: dict[bytes, Entry] = {}  # the same entries are compared for candidate after candidate
     if revision is None:
         found = session.read(repository)
         if found is None:
-            return _uncommitted(repository)
+            return _uncommitted(repository, known)
         new = _found(repository)
     elif split_range(revision) is not None:
         sides = sides_of(repository, [revision], merge_base=False)
         assert sides.old is not None and sides.new is not None
-        return _end(repository, sides.old), _end(repository, sides.new)
+        return _end(repository, sides.old, known), _end(repository, sides.new, known)
     else:
         new = git.resolve(revision)
     parents = git.point(new).parents
     if not parents:
         raise NotInside(f"{git.abbrev(new)} is a first commit: there is nothing it changes")
-    return _end(repository, parents[0]), _end(repository, new)
+    return _end(repository, parents[0], known), _end(repository, new, known)
 
 
-def _end(repository: Repository, commit: CommitId) -> End:
+def _end(repository: Repository, commit: CommitId, known: dict[bytes, Entry]) -> End:
     git = repository.git
     side = Side.of_commit(repository, commit, git.abbrev(commit))
+    side = replace(side, tree=git.rootfs(commit).remembering(known))
     name = f"{git.abbrev(commit)} ({git.git_commit(commit).subject})"
     return End(commit, side, git.metadata(commit).config, name)
 
 
-def _uncommitted(repository: Repository) -> tuple[End, End]:
+def _uncommitted(repository: Repository, known: dict[bytes, Entry]) -> tuple[End, End]:
     current = snapshot.describe(repository)
     head = current.head.commit
     if head is None or not current.changes:
@@ -223,7 +226,7 @@ def _uncommitted(repository: Repository) -> tuple[End, End]:
             hint="name a commit: envgit bisect inside <commit> <command>",
         )
     side = Side.of_current(repository, current, "worktree")
-    return _end(repository, head), End(None, side, current.state.config, "the worktree")
+    return _end(repository, head, known), End(None, side, current.state.config, "the worktree")
 
 
 def _found(repository: Repository) -> CommitId:

@@ -57,10 +57,13 @@ class TreeDirectory:
     Implements the protocol ``Directory`` of layers. ``identity`` is the id of the git tree.
     """
 
-    __slots__ = ("_children", "_entry", "_raw", "_reader", "identity")
+    __slots__ = ("_children", "_entry", "_known", "_raw", "_reader", "identity")
 
-    def __init__(self, reader: Reader, oid: TreeId) -> None:
+    def __init__(
+        self, reader: Reader, oid: TreeId, known: dict[bytes, Entry] | None = None
+    ) -> None:
         self._reader = reader
+        self._known = known
         self.identity = oid
         self._raw: RawTree | None = None
         self._entry: Entry | None = None
@@ -114,7 +117,7 @@ class TreeDirectory:
             return None
         child = self._children.get(escaped)
         if child is None:
-            child = TreeDirectory(self._reader, TreeId(found[1].hex()))
+            child = TreeDirectory(self._reader, TreeId(found[1].hex()), self._known)
             self._children[escaped] = child
         return child
 
@@ -125,7 +128,19 @@ class TreeDirectory:
         names = {name for name, _ in self.raw.items() ^ other.raw.items()}
         return [unescape(name) for name in names - {DIRECTORY_ENTRY}]
 
+    def remembering(self, known: dict[bytes, Entry]) -> TreeDirectory:
+        """The same, for whoever asks often: entries that were read once are kept in ``known``."""
+        return TreeDirectory(self._reader, self.identity, known)
+
     def _pointer(self, oid: bytes) -> Entry:
+        if self._known is None:
+            return self._read(oid)
+        entry = self._known.get(oid)
+        if entry is None:
+            entry = self._known[oid] = self._read(oid)
+        return entry
+
+    def _read(self, oid: bytes) -> Entry:
         kind, data = self._reader.read(oid.hex())
         if kind != "blob":
             raise TreeError(f"{oid.hex()} is a {kind}, not a pointer")
