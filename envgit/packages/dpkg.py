@@ -96,6 +96,8 @@ def _status_key(lib: Directory) -> str:
 def _stanzas(data: bytes) -> Iterator[Stanza]:
     """The stanzas that name a package, field names in lower case. Linear in ``data``."""
     text = data.decode("utf-8", "replace")
+    if text.count("\n\n") > 2 * _MOST_PACKAGES:
+        raise Unreadable(f"more than {_MOST_PACKAGES} packages")
     count = 0
     for block in text.split("\n\n"):
         stanza: Stanza = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A directory of the disk as what readers of packages look into: for comparing with the managers."""
+"""Files on disk or in memory as what readers of packages look into."""
 
 from __future__ import annotations
 
