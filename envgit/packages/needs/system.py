@@ -80,7 +80,9 @@ class System:
                 for offer in self._offers.get(wish.name, ()):
                     other = offer.package
                     # One may conflict with what itself provides: it wants to be the only one.
-                    if other.name == package.name or not self._fits(wish, offer, package, True):
+                    if other.name == package.name or not self._is_theirs(wish, package, offer):
+                        continue
+                    if not self._fits(wish, offer, package, True):
                         continue
                     yield Need(relation, (other,), wrong_version(other))
 
