@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from envgit.packages.records.model import Declined, Format, Record, Verdict, indexed, pick
+from envgit.packages.records.model import (
+    Declined,
+    Format,
+    Record,
+    Taken,
+    Verdict,
+    indexed,
+    pick,
+)
 
 AUTO, MANUAL = b"auto", b"manual"
 
@@ -103,6 +111,38 @@ class Alternatives(Format):
             found.append(Record(path, render(alone), (owner,)))
         return found
 
+    def compose(self, base: bytes, other: bytes, taken: Taken) -> bytes:
+        """See `Format.compose`; either may be empty, and without a choice left the result is."""
+        here, there = (parse(data) if data else None for data in (base, other))
+        head = here or there
+        if head is None:
+            return other
+        mine = here.choices if here is not None else {}
+        its = there.choices if there is not None else {}
+        chosen: set[bool] = set()
+        if here and there and _head(here) != _head(there):
+            chosen.add(taken(""))
+            head = there if taken("") else here
+        choices: dict[bytes, Choice] = {}
+        for path in sorted({*mine, *its}):
+            one, two = mine.get(path), its.get(path)
+            if one != two:
+                takes = taken(path.decode("utf-8", "surrogateescape"))
+                chosen.add(takes)
+                one = two if takes else one
+            if one is not None:
+                choices[path] = one
+        if chosen <= {True}:
+            return other
+        if chosen == {False}:
+            return base
+        slaves = dict(head.slaves)
+        for side in filter(None, (here, there)):
+            used = {name for one in choices.values() for name in one.slaves}
+            slaves.update((name, link) for name, link in side.slaves.items() if name in used)
+        made = Alternative(head.mode, head.link, dict(sorted(slaves.items())), choices)
+        return render(made) if choices else b""
+
     def join(self, records: object) -> bytes:
         """The alternative with these choices, sorted as update-alternatives sorts them."""
         made: Alternative | None = None
@@ -137,6 +177,10 @@ class Alternatives(Format):
             return None
         slaves = _slaves(old.slaves, mine.slaves, its.slaves)
         return None if slaves is None else render(Alternative(mode, link, slaves))
+
+
+def _head(one: Alternative) -> tuple[object, ...]:
+    return one.mode, one.link, one.slaves
 
 
 def _slaves(
