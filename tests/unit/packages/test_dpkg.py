@@ -253,7 +253,7 @@ def test_this_machines_files_as_dpkg_query_has_them() -> None:
         theirs = {
             os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
             for path in said.splitlines()
-            if not os.path.isdir(path) or os.path.islink(path)
+            if os.path.islink(path) or os.path.isfile(path)
         }
         ours = {"/" + os.fsdecode(one.path) for one in inventory.manifest(packages[name.stem])}
         ours = {path for path in ours if not path.startswith(f"/{INFO}/")}
