@@ -1,165 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bill of materials of one state: what a document says, whatever its format.
+"""Bills of materials: what is installed in a state, for scanners and auditors.
 
-`bill` gathers it, `render` writes it as CycloneDX or SPDX. Both are pure: no clock, no random
-numbers, so that equal states give equal bytes. All text has lost control characters and halves of
-surrogate pairs, which no reader of JSON needs to be able to take.
+`bill` gathers what there is to say, `render` writes it as CycloneDX or SPDX. Both are pure: no
+clock, no random numbers, so that equal states give equal bytes. All text has lost control
+characters and halves of surrogate pairs, which no reader of JSON needs to be able to take.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from uuid import UUID, uuid5
 
-from envgit.errors import UsageError
 from envgit.layers.entry import Kind, find_entry
 from envgit.packages.inventory import Inventory
 from envgit.packages.managers import NAMES
-from envgit.packages.model import Package, PackageId, Problem
-from envgit.packages.sbom_licenses import License, Licenses
+from envgit.packages.model import Package, PackageId, Problem, Unreadable
+from envgit.packages.sbom_document import Bill, Component, Content, Format, Subject
+from envgit.packages.sbom_licenses import Licenses
 from envgit.packages.sbom_system import System, package_url, read_system
-from envgit.packages.sbom_text import fit, fit_path, timestamp
-
-_NAMESPACE = UUID("7f0f6e1c-6a55-5d0c-9f9e-2c0d3f6b8a41")
-"""Of envgit's serial numbers (RFC 4122, 4.3); any constant would do."""
+from envgit.packages.sbom_text import fit, fit_path
 
 _GONE = frozenset({"config-files", "not-installed"})
 """States in which dpkg(1) still knows a package of which at most settings are left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A format and the version of its specification: ``cyclonedx-json`` in ``1.6``."""
-
-    name: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.version}"
-
-
-VERSIONS = {
-    "cyclonedx-json": ("1.6", "1.7", "1.5", "1.4"),
-    "spdx-json": ("2.3", "2.2"),
-}
-"""What can be written, as syft and trivy call it; the first version is the default."""
-
-_ALIASES = {"cyclonedx": "cyclonedx-json", "spdx": "spdx-json"}
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a document is about: a commit, or the worktree on top of one.
-
-    ``version`` is the commit's id, with ``-dirty`` behind it where something is uncommitted;
-    ``rootfs`` the git id of the tree of its files, empty where it has none. Times are seconds since
-    1970: ``authored`` of the commit, ``created`` that of the document. ``tool`` is our version.
-    """
-
-    name: str
-    version: str
-    commit: str
-    rootfs: str
-    branch: str
-    authored: int | None
-    created: int
-    tool: str
-
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """What there is to say besides name and version, by name."""
-        if self.commit:
-            yield "commit", self.commit
-        if self.rootfs:
-            yield "rootfs", self.rootfs
-        if self.branch:
-            yield "branch", fit(self.branch)
-        if self.authored is not None:
-            yield "author-date", timestamp(self.authored)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A file of a package as it is in the tree: ``path`` from the root, ``sha1`` where it was asked
-    for, digests in hexadecimal."""
-
-    path: str
-    sha256: str
-    sha1: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """A package in a document; ``ref`` names it there and nothing else."""
-
-    ref: str
-    package: Package
-    purl: str
-    licenses: tuple[License, ...]
-    files: tuple[Content, ...] = ()
-
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """What the formats have no field of their own for, by name."""
-        package = self.package
-        yield "manager", package.manager
-        if package.place:
-            yield "place", fit_path(package.place)
-        yield "database", fit_path(package.unit)
-        yield from (
-            (name, fit(value))
-            for name, value in (
-                ("architecture", package.architecture),
-                ("source", package.source),
-                ("reason", package.reason),
-                ("state", "" if package.state == "installed" else package.state),
-                ("carried-by", package.carried_by),
-            )
-            if value
-        )
-        if package.size is not None:
-            yield "size", str(package.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """All that a document says. ``edges`` has what each component needs, by ``ref``; ``roots`` are
-    the components that the environment is there for: all others are needed by one of them."""
-
-    subject: Subject
-    system: System | None
-    components: tuple[Component, ...]
-    edges: dict[str, tuple[str, ...]]
-    roots: tuple[str, ...]
-    problems: tuple[Problem, ...]
-
-    def serial(self, written: Format) -> UUID:
-        """The document's serial number: another for whatever says something else."""
-        digest = hashlib.sha256(repr((written, self)).encode("utf-8", "backslashreplace"))
-        return uuid5(_NAMESPACE, f"{self.subject.version} {digest.hexdigest()}")
-
-    def complaints(self) -> list[str]:
-        """The problems, a sentence each."""
-        return [
-            fit(f"cannot read the {one.manager} database '{fit_path(one.path)}': {one.reason}")
-            for one in self.problems
-        ]
-
-
-def parse_format(text: str) -> Format:
-    """``cyclonedx``, ``spdx-json``, ``cyclonedx-json@1.5``, … Raises UsageError."""
-    name, at, version = text.lower().partition("@")
-    name = _ALIASES.get(name, name)
-    if name not in VERSIONS:
-        raise UsageError(
-            f"unknown format '{text}'", hint=f"there are {' and '.join(sorted(VERSIONS))}"
-        )
-    if at and version not in VERSIONS[name]:
-        raise UsageError(
-            f"unknown version '{version}' of {name}",
-            hint=f"there are {', '.join(sorted(VERSIONS[name]))}",
-        )
-    return Format(name, version if at else VERSIONS[name][0])
 
 
 def bill(inventory: Inventory, subject: Subject, *, files: str = "") -> Bill:
@@ -175,7 +37,7 @@ def bill(inventory: Inventory, subject: Subject, *, files: str = "") -> Bill:
     licenses = Licenses(inventory.files)
     components = []
     for ref, purl, package in _named(packages, system):
-        listed = tuple(_contents(inventory, package, files)) if files else ()
+        listed = tuple(_contents(inventory, package, files, problems)) if files else ()
         components.append(Component(ref, package, purl, licenses.of(package), listed))
     edges = _edges(components, problems)
     return Bill(
@@ -250,23 +112,25 @@ def _edges(components: Sequence[Component], problems: list[Problem]) -> dict[str
 def _roots(components: Sequence[Component], edges: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """What was asked for or what nothing needs, and one of each circle that remains."""
     needed = {to for targets in edges.values() for to in targets}
-    reached: set[str] = set()
-    roots = []
-    for certain in (True, False):
-        for one in components:
-            asked = one.package.reason == "manual" or one.ref not in needed
-            if (asked if certain else one.ref not in reached) and one.ref not in roots:
-                roots.append(one.ref)
-                stack = [one.ref]
-                while stack:
-                    ref = stack.pop()
-                    if ref not in reached:
-                        reached.add(ref)
-                        stack.extend(edges.get(ref, ()))
+    certain = [
+        one.ref for one in components if one.package.reason == "manual" or one.ref not in needed
+    ]
+    roots, reached = set(certain), set()
+    for ref in (*certain, *(one.ref for one in components)):
+        if ref not in reached:
+            roots.add(ref)
+        stack = [ref]
+        while stack:
+            found = stack.pop()
+            if found not in reached:
+                reached.add(found)
+                stack.extend(edges.get(found, ()))
     return tuple(sorted(roots))
 
 
-def _contents(inventory: Inventory, package: Package, wanted: str) -> Iterator[Content]:
+def _contents(
+    inventory: Inventory, package: Package, wanted: str, problems: list[Problem]
+) -> Iterator[Content]:
     seen: set[bytes] = set()
     for shipped in inventory.manifest(package):
         entry = find_entry(inventory.files.tree, shipped.path)
@@ -275,6 +139,10 @@ def _contents(inventory: Inventory, package: Package, wanted: str) -> Iterator[C
         seen.add(shipped.path)
         digest = ""
         if wanted == "sha1":
-            data = inventory.files.read(shipped.path, max(entry.size, 1))
+            try:
+                data = inventory.files.read(shipped.path)
+            except Unreadable as error:  # larger than a database may be
+                problems.append(Problem("file", shipped.path, error.message))
+                continue
             digest = hashlib.sha1(data, usedforsecurity=False).hexdigest()
         yield Content(fit_path(shipped.path), entry.sha256, digest)

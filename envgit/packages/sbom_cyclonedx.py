@@ -25,7 +25,7 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
 from envgit.errors import UsageError
-from envgit.packages.sbom import Bill, Component, Format
+from envgit.packages.sbom_document import Bill, Component, Format
 from envgit.packages.sbom_licenses import License
 from envgit.packages.sbom_system import System
 from envgit.packages.sbom_text import address, fit, moment, short

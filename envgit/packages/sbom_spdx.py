@@ -31,7 +31,7 @@ from spdx_tools.spdx.model import (
 )
 from spdx_tools.spdx.writer.json.json_writer import write_document_to_stream
 
-from envgit.packages.sbom import Bill, Component, Content, Format
+from envgit.packages.sbom_document import Bill, Component, Content, Format
 from envgit.packages.sbom_licenses import License
 from envgit.packages.sbom_text import address, fit, moment, short
 

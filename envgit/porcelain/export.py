@@ -18,7 +18,7 @@ from envgit.porcelain.foundation.repository import Repository
 
 if TYPE_CHECKING:
     from envgit.packages.inventory import Inventory
-    from envgit.packages.sbom import Subject
+    from envgit.packages.sbom_document import Subject
 
 Progress = Callable[[int, int], None]
 """The entries and the bytes written so far."""
@@ -97,8 +97,9 @@ def export_sbom(
     ExportError, UsageError, and MissingLayer where files were never fetched.
     """
     from envgit.packages import sbom
+    from envgit.packages.sbom_document import parse_format
 
-    written = sbom.parse_format(format)
+    written = parse_format(format)
     with repository.store.lock(exclusive=False, what="export", on_wait=repository.waiting):
         subject, inventory = _subject(repository, revision, worktree, name, tool_version)
         digest = "sha1" if written.name == "spdx-json" else "sha256"
@@ -122,7 +123,7 @@ def _subject(
     """What a bill is about, and the packages of that."""
     import time
 
-    from envgit.packages.sbom import Subject
+    from envgit.packages.sbom_document import Subject
     from envgit.porcelain.foundation import inventories, snapshot
 
     git = repository.git

@@ -21,7 +21,7 @@ from envgit.packages import sbom
 from envgit.packages.inventory import Contents, Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package, Problem
-from envgit.packages.sbom import VERSIONS, Bill, Format, Subject
+from envgit.packages.sbom_document import VERSIONS, Bill, Format, Subject, parse_format
 from envgit.packages.sbom_licenses import License, Licenses
 from envgit.packages.sbom_system import System, package_url, read_system
 from envgit.packages.sbom_text import address
@@ -387,13 +387,13 @@ def test_what_is_removed_but_for_its_settings_is_no_part_of_it() -> None:
 
 @pytest.mark.parametrize("text", ["cyclonedx", "CycloneDX-JSON", "cyclonedx@1.5", "spdx-json@2.2"])
 def test_formats_have_the_names_of_the_field(text: str) -> None:
-    assert sbom.parse_format(text) in FORMATS
+    assert parse_format(text) in FORMATS
 
 
 @pytest.mark.parametrize("text", ["", "cyclonedx@9", "spdx@", "syft", "@1.6"])
 def test_other_formats_are_refused_with_those_there_are(text: str) -> None:
     with pytest.raises(UsageError) as refused:
-        sbom.parse_format(text)
+        parse_format(text)
     assert refused.value.hint is not None
 
 
