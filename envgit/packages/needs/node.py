@@ -2,21 +2,18 @@
 """Dependencies of npm's packages, found as Node finds them: in each ``node_modules`` upward.
 
 Sources: "Loading from node_modules folders" of Node's manual, package.json(5) of npm, and node's
-semver for ranges, which python-semanticversion implements.
+semver for ranges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-
-from semantic_version import NpmSpec, Version
 
 from envgit.packages.model import Package
+from envgit.packages.needs import noderange
 from envgit.packages.needs.need import Need, Owning, absent, wrong_version
 
 _OPTIONAL = " (optional)"
-_LONGEST = 1024
 
 
 class Node:
@@ -63,15 +60,8 @@ def _above(place: bytes) -> bytes:
     return place
 
 
-@lru_cache(maxsize=20_000)
 def satisfies(version: str, wanted: str) -> bool:
-    """Whether a version is in a range; what is no range (a tag, a URL, a folder) always."""
+    """Whether a version is what a dependency asks for, ``npm:NAME@RANGE`` of an alias too."""
     if wanted.startswith("npm:"):
-        # An alias: npm:NAME@RANGE
         wanted = wanted[5:].partition("@")[2]
-    if len(wanted) > _LONGEST or len(version) > _LONGEST:
-        return True
-    try:
-        return bool(NpmSpec(wanted).match(Version(version)))
-    except ValueError:
-        return True
+    return noderange.satisfies(version, wanted)
