@@ -19,7 +19,7 @@ from envgit.packages.needs.need import Need, Owning, absent, wrong_version
 _LONGEST = 1024
 _NAMED = re.compile(r"(?:[^\s:]*::)?([A-Za-z0-9_][A-Za-z0-9_.-]*)\s*(.*)")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
-_BOUND = re.compile(r"(===|==|!==|!=|<=|>=|~=|<|>|=)?\s*([^\s<>=!~]+)")
+_BOUND = re.compile(r"(===|==|!==|!=|<=|>=|~=|<|>|=)?\s*([^\s<>=!~][^\s<>=~]*)")
 
 
 class Conda:
@@ -90,14 +90,14 @@ def _bound(version: str, bound: str) -> bool:
     operator, wanted = match.group(1) or "", match.group(2)
     if "*" in wanted[:-1]:
         return True
-    if operator == "=" or (wanted.endswith("*") and operator in ("", "==")):
+    if operator == "=" or (wanted.endswith("*") and not operator):
         return _starts(version, wanted.rstrip("*").rstrip("."))
     if wanted.endswith("*") and operator in ("!=", "!=="):
         return not _starts(version, wanted.rstrip("*").rstrip("."))
     wanted = wanted.rstrip("*").rstrip(".")
     if operator == "~=":
         return versions.compare("conda", version, wanted) >= 0 and _starts(
-            version, wanted.rpartition(".")[0]
+            version, wanted.replace("_", ".").replace("-", ".").rpartition(".")[0]
         )
     order = versions.compare("conda", version, wanted)
     return {
@@ -114,5 +114,18 @@ def _bound(version: str, bound: str) -> bool:
 
 def _starts(version: str, prefix: str) -> bool:
     """As 1.2 starts 1.2, 1.2.3 and 1.2rc1, but not 1.20."""
+    version, prefix = (one.lower().replace("_", ".").replace("-", ".") for one in (version, prefix))
+    if "!" not in prefix:
+        version = version.removeprefix("0!")
+        if "!" in version and prefix:
+            return False
     rest = version.removeprefix(prefix)
-    return not rest or (rest != version and not rest[0].isdigit())
+    if not rest or not prefix:
+        return True
+    if rest == version:
+        # 1.0 also starts 1, which is the same.
+        return prefix.startswith(f"{version}.") and not prefix[len(version) :].strip(".0")
+    last = prefix[-1]
+    return not (rest[0].isdigit() and last.isdigit()) and not (
+        rest[0].isalpha() and last.isalpha()
+    )
