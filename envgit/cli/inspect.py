@@ -62,7 +62,7 @@ def status(
         renames=not no_renames and detects_renames(app.settings),
         packages=as_json or not (short or porcelain or (null and not long)),
     )
-    if found.packages:
+    if found.packages is not None:
         packageview.Problems(app).tell(found.packages.problems)
     if as_json:
         app.out.json(statusview.as_json(found))

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from envgit.packages import changes as kinds
 from envgit.packages.changes import PackageChange
+from envgit.packages.managers import NAMES
 
 _VERBS = {
     kinds.ADDED: "install",
@@ -28,8 +29,8 @@ _SEPARATORS = re.compile(r"[-_.]+")
 def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | None:
     """A message that names what was done to packages; None if nothing was.
 
-    ``words`` are of the command lines that did it: what they name comes first, then what is there
-    for its own sake. Files that were modified by hand are nobody's installation.
+    ``words`` are of the command lines that did it: what they name comes first, in their order, then
+    what is there for its own sake. Files that were modified by hand are nobody's installation.
     """
     done = [one for one in changes if one.kind in _VERBS or _mark(one)]
     # What became of a reason is worth a line, and a headline only when there is nothing else.
@@ -79,18 +80,21 @@ def _mark(change: PackageChange) -> str:
     return new.reason
 
 
-def _rank(change: PackageChange, asked: frozenset[str]) -> tuple[bool, bool, str]:
+def _rank(change: PackageChange, asked: Mapping[str, int]) -> tuple[int, bool, int, str]:
     package = change.package
-    return _alike(package.name) not in asked, package.reason == "automatic", package.name
+    place = asked.get(_alike(package.name), len(asked))
+    return place, package.reason == "automatic", NAMES.index(package.manager), package.name
 
 
-def _names(words: Iterable[str]) -> frozenset[str]:
-    """What of a command line may be the name of a package. A whole script may be one word."""
-    found: set[str] = set()
+def _names(words: Iterable[str]) -> dict[str, int]:
+    """What of command lines may be the name of a package, and which of them is named first. A whole
+    script may be one word."""
+    found: dict[str, int] = {}
     for word in words:
         for part in _APART.split(word):
-            found.update(map(_alike, (part, *_WITHIN.split(part))))
-    return frozenset(found - {""})
+            for name in map(_alike, (part, *_WITHIN.split(part))):
+                found.setdefault(name, len(found))
+    return found
 
 
 def _alike(name: str) -> str:
