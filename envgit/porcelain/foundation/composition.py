@@ -202,6 +202,9 @@ class Composition:
         """Whether entries of an owner, as a database names it, come from the other side."""
         choice, have = self._choice, self._have
         unowned = nobodys(database) in choice.noise
+        link = _LINKS + database.removeprefix(_ALTERNATIVES)
+        if link in self._differ:
+            unowned = link in choice.paths  # an alternative's mode goes with what is chosen
         mine = self._called(database, choice.names)
         known = self._called(database, (name_of(one.package) for one in have.packages))
 
@@ -260,22 +263,26 @@ class Composition:
         return ()
 
     def _settle_alternatives(self) -> None:
-        """Let links lead to what is chosen of alternatives that neither state has so."""
-        for path, data in self._composed.items():
+        """Let the links of alternatives be those of the state that has them as they are now, or
+        lead to what is best where neither has."""
+        for path in self._have.assigned.shared:
             if not path.startswith(_ALTERNATIVES):
                 continue
             name = path[len(_ALTERNATIVES) :]
-            current = self._entry(_LINKS + name)
-            former = [one for one in map(self._alternative, self._sides, (path, path)) if one]
-            with suppress(Declined):
-                wanted = following.links(
-                    name,
-                    parse(data) if data else None,
-                    former,
-                    current.target if current is not None else None,
-                )
-                for link, target in wanted.items():
-                    self._link(link, target)
+            former = [one for side in self._sides if (one := self._alternative(side, path))]
+            if path in self._composed:
+                data, current = self._composed[path], self._entry(_LINKS + name)
+                target = current.target if current is not None else None
+                made = parse(data) if data else None
+                for link, to in following.links(name, made, former, target).items():
+                    self._link(link, to)
+                continue
+            for link in following.links(name, None, former, None):
+                there = self._real(link)
+                if there is not None and there in self._differ:
+                    self._found.pop(there, None)
+                    if path in self._found:
+                        self._found[there] = self._differ[there]
 
     @property
     def _sides(self) -> tuple[Inventory, Inventory]:
@@ -288,7 +295,7 @@ class Composition:
 
     def _link(self, written: bytes, target: bytes | None) -> None:
         """Let a link lead somewhere, or be gone; what is there and is no such link stays."""
-        path = resolver(self._have.old.files).resolve(written)
+        path = self._real(written)
         if path is None:
             return
         here, there = (find_entry(side.files.tree, path) for side in self._sides)
@@ -316,6 +323,9 @@ class Composition:
             made = replace(like, target=target, hardlinks=())
             self._made[path] = made, None
         self._found[path] = Change(path, here, made)
+
+    def _real(self, written: bytes) -> bytes | None:
+        return resolver(self._have.old.files).resolve(written)
 
     def _entry(self, path: bytes) -> Entry | None:
         """What is at a path so far."""
