@@ -117,13 +117,14 @@ def _license(fields: Fields) -> str:
     if said:
         return said[:_LINE]
     # The field was meant for a name, and many put the whole text there.
-    lines = (fields.get("license") or [""])[0].split("\n", 1)
-    if lines[0] and len(lines[0]) <= 100 and plain(lines[0]):
-        return plain(lines[0])
+    name, _, rest = (fields.get("license") or [""])[0].partition("\n")
+    named = plain(name) if len(name) <= 100 else ""
+    if named and not rest:
+        return named
     for line in fields.get("classifier", ()):
         if line.startswith("License ::"):
             return plain(line).rpartition(":: ")[2]
-    return ""
+    return named
 
 
 def _homepage(fields: Fields) -> str:

@@ -16,6 +16,7 @@ import base64
 import binascii
 import csv
 import json
+import posixpath
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 from posixpath import normpath
@@ -87,7 +88,7 @@ class Pip:
         found: dict[bytes, Shipped] = {}
         if package.unit.endswith(b".dist-info"):
             for path, digest in _record(package.unit, files):
-                there = known.resolve(normpath(join(package.place, path)))
+                there = known.resolve(normpath(posixpath.join(package.place, path)))
                 if there is not None:
                     found[there] = Shipped(there, digest)
         else:
@@ -104,8 +105,9 @@ def is_place(path: bytes) -> bool:
     """Whether Python may import from this directory, so that what is described there is there."""
     parts = path.split(b"/")
     if parts[-1] in _SITES:
-        # In conda's cache of unpacked packages: pkgs/NAME-VERSION-BUILD/lib/python3.12/...
-        return parts[-5:-4] != [b"pkgs"] and parts[-4:-3] != [b"pkgs"]
+        # In conda's cache of unpacked packages: pkgs/NAME-VERSION-BUILD/lib/python3.12/... or, of
+        # those for every Python, pkgs/NAME-VERSION-BUILD/site-packages
+        return parts[-5:-4] != [b"pkgs"] and parts[-3:-2] != [b"pkgs"]
     return not any(part in _NOT_BELOW for part in parts)
 
 
