@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of commits that changed packages, and the lines that a hook reads."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envgit.packages.changes import PackageChange
+from envgit.packages.model import Package
+from envgit.porcelain.foundation.packagewords import draft, hook_lines
+
+
+def package(name: str, version: str, manager: str = "dpkg", reason: str = "") -> Package:
+    return Package(manager=manager, name=name, version=version, reason=reason)
+
+
+def upgraded(name: str, old: str, new: str, **more: str) -> PackageChange:
+    return PackageChange("upgraded", package(name, old, **more), package(name, new, **more))
+
+
+def added(name: str, version: str, **more: str) -> PackageChange:
+    return PackageChange("added", None, package(name, version, **more))
+
+
+def test_one_package_is_one_line() -> None:
+    assert draft([upgraded("libssl3", "3.0.11-1", "3.0.13-1")]) == (
+        "apt: upgrade libssl3 3.0.11-1 → 3.0.13-1\n"
+    )
+    assert draft([added("curl", "8")]) == "apt: install curl 8\n"
+    gone = PackageChange("removed", package("curl", "8"), None)
+    assert draft([gone]) == "apt: remove curl 8\n"
+
+
+def test_the_body_lists_all() -> None:
+    found = [upgraded("libssl3", "1", "2"), added("openssl", "2"), added("ca", "1")]
+    assert draft(found, ["apt-get", "install", "openssl"]) == (
+        "apt: install openssl 2, +2 more\n\n"
+        "install openssl 2\ninstall ca 1\nupgrade libssl3 1 → 2\n"
+    )
+
+
+def test_what_somebody_asked_for_comes_before_what_it_needs() -> None:
+    found = [added("a", "1", reason="automatic"), added("z", "1", reason="manual")]
+    assert str(draft(found)).startswith("apt: install z 1, +1 more\n")
+
+
+def test_names_are_found_in_scripts_files_and_pips_spellings() -> None:
+    found = [added("aaa", "1", manager="pip"), added("Foo_Bar", "1", manager="pip")]
+    for words in (
+        ["pip", "install", "foo-bar==1"],
+        ["sh", "-c", "cd /x && pip install 'foo.bar>=1'; true"],
+        ["pip", "install", "./dist/Foo_Bar-1-py3-none-any.whl", "foo-bar"],
+    ):
+        assert str(draft(found, words)).startswith("pip: install Foo_Bar 1, +1 more\n")
+
+
+def test_several_managers_have_a_headline_each() -> None:
+    found = [added("six", "1", manager="pip"), added("curl", "8"), added("wget", "1")]
+    assert draft(found) == (
+        "apt: install curl 8, +1 more; pip: install six 1\n\n"
+        "apt: install curl 8\napt: install wget 1\npip: install six 1\n"
+    )
+
+
+def test_a_reason_is_news_only_where_there_is_nothing_else() -> None:
+    mark = PackageChange(
+        "changed", package("vim", "9", reason="automatic"), package("vim", "9", reason="manual")
+    )
+    assert draft([mark]) == "apt: mark vim as manual\n"
+    assert draft([mark, added("curl", "8")]) == (
+        "apt: install curl 8, +1 more\n\ninstall curl 8\nmark vim as manual\n"
+    )
+
+
+def test_files_that_were_changed_by_hand_are_no_news() -> None:
+    one = package("vim", "9")
+    assert draft([PackageChange("modified", one, one, (b"etc/vimrc",))]) is None
+    assert draft([PackageChange("changed", one, one)]) is None
+    assert draft([]) is None
+
+
+@given(st.text(), st.text())
+def test_whatever_a_database_says_stays_in_its_place(name: str, version: str) -> None:
+    found = [added(name, version), added("other", "1")]
+    assert len(str(draft(found)).splitlines()) == 4
+    lines = hook_lines(found).decode().split("\n")
+    assert [len(line.split(" ")) for line in lines] == [5, 5, 1]
+    assert lines[1] == "added dpkg other - 1"
