@@ -20,10 +20,12 @@ from envgit.packages.paths import remembered, resolver
 _PLACES = (b"lib/apk/db/installed", b"usr/lib/apk/db/installed")
 _WORLD = b"etc/apk/world"
 
-_LARGEST = 64 << 20
+_LARGEST = 32 << 20
 _LARGEST_WORLD = 4 << 20
 _MOST_PACKAGES = 100_000
-_MOST_FILES = 1_000_000
+_MOST_LINES = 500_000
+"""Of one package; the largest of Alpine have some ten thousand files."""
+_LONGEST_FIELD = 1 << 20
 _MOST_RELATIONS = 1_000_000
 
 _WORLD_NAME = re.compile(r"[^@<>=~!\s]+")
@@ -64,6 +66,8 @@ class Apk:
 
 
 def _stanzas(data: bytes) -> Iterator[bytes]:
+    if data.count(b"\n\n") > 2 * _MOST_PACKAGES:
+        raise Unreadable(f"more than {_MOST_PACKAGES} packages")
     start = 0
     while start < len(data):
         end = data.find(b"\n\n", start)
@@ -75,7 +79,7 @@ def _stanzas(data: bytes) -> Iterator[bytes]:
 
 def _lines(stanza: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Letters and values."""
-    for line in stanza.split(b"\n", 4 * _MOST_FILES):
+    for line in stanza.split(b"\n", _MOST_LINES):
         if line[1:2] == b":":
             yield line[:1], line[2:]
 
@@ -93,6 +97,8 @@ def _package(stanza: bytes, unit: Unit, wanted: set[str] | None) -> Package | No
     fields: dict[bytes, str] = {}
     # The package's own letters come before its first directory.
     for letter, value in _lines(stanza.partition(b"\nF:")[0]):
+        if len(value) > _LONGEST_FIELD:
+            raise Unreadable(f"a field of {len(value)} bytes")
         fields.setdefault(letter, value.decode("utf-8", "replace"))
     name = fields.get(b"P", "")
     if not name:

@@ -18,6 +18,7 @@ _ASK = {
 
 NAMES = frozenset(
     {
+        "apk",
         "apt-get",
         "bash",
         "bwrap",
