@@ -248,7 +248,8 @@ class _Merge:
             if made.content is not None:
                 entry = with_content(entry, described(made.content))
             self.merged.append(sides.path)
-            return _Leaf(entry, kind=kind, content=made.content)
+            side = "theirs" if made.content is None and entry == sides.theirs else "ours"
+            return _Leaf(entry, kind=kind, content=made.content, side=side)
         if self.favour is not None:
             return _Leaf(sides.theirs if self.favour == "theirs" else sides.ours)
         if self.virtual:
