@@ -21,7 +21,9 @@ _LARGEST_DESC = 1 << 20
 _LARGEST_FILES = 32 << 20
 _LARGEST_MTREE = 64 << 20
 """Bytes once decompressed; the largest package of Arch has 15 MB."""
-_MOST_LINES = 1_000_000
+_MOST_LINES = 500_000
+
+_MOST_WORDS = 64
 
 _OCTAL = re.compile(rb"\\([0-3][0-7][0-7])")
 
@@ -127,7 +129,7 @@ def _mtree(data: bytes) -> dict[bytes, str]:
     for line in text.split(b"\n", _MOST_LINES):
         if not line.startswith(b"./"):
             continue
-        name, *words = line.split(b" ")
+        name, *words = line.split(b" ", _MOST_WORDS)
         path = plain(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), name))
         for wanted in (b"sha256digest=", b"md5digest="):
             digest = next((word for word in words if word.startswith(wanted)), None)

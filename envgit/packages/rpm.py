@@ -26,7 +26,7 @@ _DNF5 = b"usr/lib/sysimage/libdnf5/packages.toml"
 _LARGEST_REASONS = 4 << 20
 
 _MOST_RELATIONS = 1_000_000
-_MOST_FILES = 1_000_000
+_MOST_FILES = 500_000
 
 # RPMSENSE_* of a relation, RPMFILE_* of a file, RPMFILE_STATE_* (rpmds.h, rpmfiles.h).
 _LESS, _GREATER, _EQUAL = 1 << 1, 1 << 2, 1 << 3
