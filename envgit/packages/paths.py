@@ -60,7 +60,7 @@ class Resolver:
         return find_directory(self._tree, path) is not None
 
     def _directory(self, path: bytes) -> bytes | None:
-        """The real path of a directory; where nothing is, what is written. None: a ring of links."""
+        """A directory's real path; where nothing is, what is written. None: links in a ring."""
         names = path.split(b"/")[::-1]
         done: list[bytes] = []
         at: list[Directory | None] = [self._tree]
