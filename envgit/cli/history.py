@@ -186,9 +186,15 @@ class Differences:
         return [Shown(str(parent), one) for parent, one in zip(parents, found, strict=True)]
 
     def _between(self, entry: LogEntry, parent: CommitId | None) -> Difference:
-        from envgit.porcelain.difference import between
+        from envgit.porcelain.difference import between, packages_between
 
-        choice = self._style.choice
+        choice, style = self._style.choice, self._style
+        if style.shows_packages_alone and style.always:
+            found = packages_between(
+                self._app.repository, parent, entry.id, choice=choice, history=self._packages
+            )
+            self._unreadable.update(dict.fromkeys(found.packages.problems))
+            return found
         if not self._follow or entry.path is None:
             found = between(
                 self._app.repository,

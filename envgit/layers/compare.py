@@ -79,7 +79,7 @@ def differing(
             after = new.entry if new is not None else None
             if before != after:
                 yield Change(path, before, after)
-        for name in _unlike(old, new):
+        for name in unlike(old, new):
             here = join(path, name)
             below = old.directory(name) if old is not None else None
             inner = new.directory(name) if new is not None else None
@@ -98,7 +98,7 @@ def differing(
                 stack.append((here, below, inner, not plain))
 
 
-def _unlike(old: Directory | None, new: Directory | None) -> Iterable[bytes]:
+def unlike(old: Directory | None, new: Directory | None) -> Iterable[bytes]:
     """The names in two directories that may not be the same in both."""
     if old is None or new is None:
         present = new if old is None else old
@@ -334,7 +334,7 @@ class _Difference:
             path, before, after, node = stack.pop()
             children = node.children
             assert children is not None
-            for name in _unlike(before, after):
+            for name in unlike(before, after):
                 here = join(path, name)
                 old = before.lookup(name) if before is not None else None
                 new = after.lookup(name)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from envgit.layers.compare import identical
+from envgit.layers.compare import identical, unlike
 from envgit.layers.entry import Directory, join
 from envgit.packages.managers import managers
 from envgit.packages.model import Unit
@@ -38,7 +38,7 @@ def differing(old: Directory | None, new: Directory | None) -> tuple[list[Unit],
                     units_there.update(manager.units(path, directory, names))
         if path.count(b"/") >= _DEEPEST:
             continue
-        for name in sides[0] | sides[1]:
+        for name in unlike(one, other):
             below = one.directory(name) if one is not None and name in sides[0] else None
             inner = other.directory(name) if other is not None and name in sides[1] else None
             if below is not None or inner is not None:

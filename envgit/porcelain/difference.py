@@ -326,6 +326,28 @@ def between(
     )
 
 
+def packages_between(
+    repository: Repository,
+    old: CommitId | None,
+    new: CommitId | None,
+    *,
+    choice: Choice | None = None,
+    history: History | None = None,
+) -> Difference:
+    """The same for who wants to know of packages alone: it has no changes of paths."""
+    from envgit.porcelain.foundation.packagechanges import History
+
+    asked = history or History(repository)
+    return Difference(
+        (),
+        lambda: None,
+        lambda: None,
+        Pathspec.parse(()),
+        replace(choice or Choice(), pickaxe=None),
+        lambda: asked.between(old, new),
+    )
+
+
 def with_worktree(
     repository: Repository,
     old: CommitId | None,
