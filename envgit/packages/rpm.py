@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """rpm: its database wherever distributions keep it, in any format that rpm has written since 4.0.
 
-Sources: rpm's manual on headers, tags and dependencies; zypper(8) for ``AutoInstalled``, libdnf5's
-``packages.toml``. rpm itself knows no reasons.
+Sources: rpm's manual on headers, tags and dependencies. rpm itself knows no reasons; see
+`envgit.packages.rpm_reasons`.
 """
 
 from __future__ import annotations
 
 import stat
-import tomllib
 from collections.abc import Collection, Iterable, Iterator
 
 from envgit.layers.entry import Directory, find_directory, find_entry
@@ -17,13 +16,10 @@ from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key
 from envgit.packages.paths import remembered, resolver
 from envgit.packages.rpm_databases import bdb_headers, ndb_headers, sqlite_headers
 from envgit.packages.rpm_header import Header
+from envgit.packages.rpm_reasons import RECORDS, Reasons
 
 _PLACES = (b"usr/lib/sysimage/rpm", b"var/lib/rpm", b"usr/share/rpm")
 _SQLITE, _NDB, _BDB = b"rpmdb.sqlite", b"Packages.db", b"Packages"
-
-_ZYPP = b"var/lib/zypp/AutoInstalled"
-_DNF5 = b"usr/lib/sysimage/libdnf5/packages.toml"
-_LARGEST_REASONS = 4 << 20
 
 _MOST_RELATIONS = 1_000_000
 _MOST_FILES = 500_000
@@ -52,12 +48,12 @@ class Rpm:
             for name in (_SQLITE, _NDB, _BDB):
                 if name in present:
                     database = b"%b/%b" % (place, name)
-                    key = key_of_files(directory, database, database + b"-wal", _ZYPP, _DNF5)
+                    key = key_of_files(directory, database, database + b"-wal", *RECORDS)
                     yield Unit(self.name, database, key)
                     break
 
     def read(self, unit: Unit, files: Files) -> Iterable[Package]:
-        reasons = _Reasons(files)
+        reasons = Reasons(files)
         found = []
         relations = 0
         for blob in _blobs(files, unit.path):
@@ -111,7 +107,7 @@ def _identity(header: Header) -> tuple[str, str, str]:
     )
 
 
-def _package(header: Header, unit: Unit, reasons: _Reasons) -> Package:
+def _package(header: Header, unit: Unit, reasons: Reasons) -> Package:
     name, version, architecture = _identity(header)
     if not name:
         raise Unreadable("a package without a name")
@@ -156,41 +152,6 @@ def _relations(header: Header, kind: tuple[int, int, int]) -> tuple[str, ...]:
             text += f" {sign} {versions[index].decode('utf-8', 'replace')}"
         found[text] = None
     return tuple(found)
-
-
-class _Reasons:
-    """What the programs above rpm noted of packages that nobody asked for."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self._known = False
-        self._automatic: set[str] = set()
-        if find_entry(files.tree, _ZYPP) is not None:
-            self._known = True
-            text = files.read(_ZYPP, _LARGEST_REASONS).decode("utf-8", "replace")
-            self._automatic |= {line.strip() for line in text.splitlines()}
-        if find_entry(files.tree, _DNF5) is not None:
-            self._known = True
-            self._automatic |= set(self._dnf5())
-
-    def of(self, name: str, architecture: str) -> str:
-        """``manual``, ``automatic``, or empty where nobody noted it."""
-        if not self._known or name == "gpg-pubkey":
-            return ""
-        listed = name in self._automatic or f"{name}.{architecture}" in self._automatic
-        return "automatic" if listed else "manual"
-
-    def _dnf5(self) -> Iterator[str]:
-        text = self._files.read(_DNF5, _LARGEST_REASONS).decode("utf-8", "replace")
-        try:
-            packages = tomllib.loads(text).get("packages")
-        except (ValueError, RecursionError):
-            # A damaged list of reasons is no reason not to read what is installed.
-            return
-        for name, values in packages.items() if isinstance(packages, dict) else ():
-            reason = values.get("reason") if isinstance(values, dict) else None
-            if reason in ("Dependency", "Weak Dependency"):
-                yield name
 
 
 # -- files ------------------------------------------------------------------------------------

@@ -4,121 +4,35 @@
 Each reader gives the records by number, takes nothing but bytes, and gives no more bytes than the
 file has: overlapping records are a database that somebody made to fill the memory.
 
-Sources: sqlite.org/fileformat2.html (header and write-ahead log); rpm's ``rpmpkg`` as its manual
-and files show it; Berkeley DB's ``db_page.h`` layouts. Berkeley DB is read here for ``berkeleydb``
-of PyPI needs the library's headers to install, and opens files rather than bytes.
+Sources: rpm's ``rpmpkg`` as its files show it, Berkeley DB's ``db_page.h`` layouts. Berkeley DB is
+read here, for ``berkeleydb`` of PyPI needs the library's headers to install, and opens files rather
+than bytes.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 from collections.abc import Iterator
 
 from envgit.packages.model import Unreadable
+from envgit.packages.rpm_sqlite import DAMAGED, opened, rows
 
 MOST_PACKAGES = 100_000
 
-_STEPS = 50_000_000
-"""What SQLite may do for one database: seconds' worth. 100,000 packages take 3 million steps."""
-
-_DAMAGED = "the database is damaged"
-
 
 def sqlite_headers(data: bytes, log: bytes) -> list[bytes]:
-    """The headers of ``rpmdb.sqlite``; ``log`` is its write-ahead log, empty if it has none.
-
-    The bytes are opened in memory, and only a real table of plain columns is asked: a view, a
-    virtual table or a generated column would run what the database's author wrote.
-    """
-    image = bytearray(_with_log(data, log) if log else data)
-    if len(image) < 100 or not image.startswith(b"SQLite format 3\0"):
-        raise Unreadable("no SQLite database")
-    # A database of bytes has no log: told so, SQLite reads it as one whose log was written back.
-    image[18:20] = b"\1\1"
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, len(image) + 1024)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        left = iter(range(_STEPS // 10_000))
-        connection.set_progress_handler(lambda: next(left, None) is None, 10_000)
-        connection.deserialize(bytes(image))
-        image.clear()
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA cell_size_check = ON")
-        return _rows(connection, len(data) + len(log))
-    except sqlite3.Error as error:
-        raise Unreadable(f"{_DAMAGED}: {error}") from error
-    finally:
-        connection.close()
-
-
-def _rows(connection: sqlite3.Connection, most_bytes: int) -> list[bytes]:
-    tables = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'Packages' COLLATE NOCASE"
-        " AND type = 'table' AND rootpage > 0"
-    ).fetchone()
-    columns = connection.execute("SELECT name, hidden FROM pragma_table_xinfo('Packages')")
-    if tables != (1,) or columns.fetchall() != [("hnum", 0), ("blob", 0)]:
-        raise Unreadable("it has no table Packages as rpm makes it")
+    """The headers of ``rpmdb.sqlite``; ``log`` is its write-ahead log, empty if it has none."""
     found: list[bytes] = []
     size = 0
-    for number, blob in connection.execute("SELECT hnum, blob FROM Packages NOT INDEXED"):
-        if not isinstance(number, int) or not isinstance(blob, bytes):
-            raise Unreadable(_DAMAGED)
-        size += len(blob)
-        if size > most_bytes or len(found) >= MOST_PACKAGES:
-            raise Unreadable(f"{_DAMAGED}: more in it than it can hold")
-        found.append(blob)
+    with opened(data, log) as connection:
+        for number, blob in rows(connection, "Packages", ("hnum", "blob"), MOST_PACKAGES):
+            if not isinstance(number, int) or not isinstance(blob, bytes):
+                raise Unreadable(DAMAGED)
+            size += len(blob)
+            if size > len(data) + len(log):
+                raise Unreadable(f"{DAMAGED}: more in it than it can hold")
+            found.append(blob)
     return found
-
-
-def _with_log(data: bytes, log: bytes) -> bytes:
-    """What SQLite would read of a database and its write-ahead log: all whole transactions."""
-    if len(log) < 32:
-        return data
-    magic, _, size = struct.unpack_from(">3I", log)
-    if magic not in (0x377F0682, 0x377F0683) or not 512 <= size <= 65536 or size & (size - 1):
-        return data
-    order = ">" if magic & 1 else "<"
-    sums = _checksum(order, log[:24], (0, 0))
-    if sums != struct.unpack_from(">2I", log, 24):
-        return data
-    salts = log[16:24]
-    pending: dict[int, int] = {}
-    pages: dict[int, int] = {}
-    total = 0
-    for frame in range(32, len(log) - size - 23, size + 24):
-        number, committed = struct.unpack_from(">2I", log, frame)
-        if log[frame + 8 : frame + 16] != salts or number == 0:
-            break
-        sums = _checksum(order, log[frame : frame + 8], sums)
-        sums = _checksum(order, log[frame + 24 : frame + 24 + size], sums)
-        if sums != struct.unpack_from(">2I", log, frame + 16):
-            break
-        pending[number] = frame + 24
-        if committed:
-            pages.update(pending)
-            pending, total = {}, committed
-    if not pages:
-        return data
-    if total > (len(data) + len(log)) // size + 1:
-        raise Unreadable(_DAMAGED)
-    image = bytearray(data[: total * size].ljust(total * size, b"\0"))
-    for number, start in pages.items():
-        if number <= total:
-            image[(number - 1) * size : number * size] = log[start : start + size]
-    return bytes(image)
-
-
-def _checksum(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]:
-    one, two = sums
-    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data))
-    for first, second in zip(words, words, strict=True):
-        one = (one + first + two) & 0xFFFFFFFF
-        two = (two + second + one) & 0xFFFFFFFF
-    return one, two
 
 
 # -- ndb --------------------------------------------------------------------------------------
@@ -132,25 +46,25 @@ def ndb_headers(data: bytes) -> list[bytes]:
         raise Unreadable("no database of rpm's ndb")
     version, _, pages = struct.unpack_from("<3I", data, 4)
     if version != 0 or pages * _NDB_PAGE > len(data):
-        raise Unreadable(f"{_DAMAGED}, or newer than version 0")
+        raise Unreadable(f"{DAMAGED}, or newer than version 0")
     found: dict[int, bytes] = {}
     size = 0
     for slot in range(_NDB_HEADER, pages * _NDB_PAGE, 16):
         if data[slot : slot + 4] != b"Slot":
-            raise Unreadable(_DAMAGED)
+            raise Unreadable(DAMAGED)
         number, offset, blocks = struct.unpack_from("<3I", data, slot + 4)
         if offset == 0:
             continue
         start = offset * _NDB_BLOCK
         if start + 16 > len(data):
-            raise Unreadable(_DAMAGED)
+            raise Unreadable(DAMAGED)
         magic, same, _, length = struct.unpack_from("<4s3I", data, start)
         end = start + 16 + length
         if magic != b"BlbS" or same != number or end > min(start + blocks * 16, len(data)):
-            raise Unreadable(_DAMAGED)
+            raise Unreadable(DAMAGED)
         size += length
         if size > len(data) or len(found) >= MOST_PACKAGES:
-            raise Unreadable(f"{_DAMAGED}: more in it than it can hold")
+            raise Unreadable(f"{DAMAGED}: more in it than it can hold")
         found[number] = data[start + 16 : end]
     return [found[number] for number in sorted(found)]
 
@@ -174,7 +88,7 @@ def bdb_headers(data: bytes) -> list[bytes]:
         raise Unreadable("no hash table of Berkeley DB")
     size = struct.unpack_from(f"{order}I", data, 20)[0]
     if not 512 <= size <= 65536 or size & (size - 1) or data[24]:
-        raise Unreadable(f"{_DAMAGED}, or encrypted")
+        raise Unreadable(f"{DAMAGED}, or encrypted")
     found: dict[int, bytes] = {}
     pages = _Pages(data, size, order)
     for key, value in pages.pairs():
@@ -201,7 +115,7 @@ class _Pages:
                 continue
             count = struct.unpack_from(f"{self._order}H", self._data, start + 20)[0]
             if _PAGE_HEADER + 2 * count > self._size:
-                raise Unreadable(_DAMAGED)
+                raise Unreadable(DAMAGED)
             offsets = struct.unpack_from(f"{self._order}{count}H", self._data, start + _PAGE_HEADER)
             ends = [self._size, *offsets]
             items = [
@@ -214,7 +128,7 @@ class _Pages:
 
     def _item(self, start: int, end: int) -> bytes | None:
         if not start < end or end > len(self._data):
-            raise Unreadable(_DAMAGED)
+            raise Unreadable(DAMAGED)
         kind = self._data[start]
         if kind == _KEYDATA:
             return self._data[start + 1 : end]
@@ -228,16 +142,16 @@ class _Pages:
         while page:
             start = page * self._size
             if page in self._seen or start + self._size > len(self._data):
-                raise Unreadable(_DAMAGED)
+                raise Unreadable(DAMAGED)
             self._seen.add(page)
             _, following, _, used, _, kind = struct.unpack_from(
                 f"{self._order}2I2H2B", self._data, start + 12
             )
             if kind != _OVERFLOW_PAGE or _PAGE_HEADER + used > self._size:
-                raise Unreadable(_DAMAGED)
+                raise Unreadable(DAMAGED)
             parts.append(self._data[start + _PAGE_HEADER : start + _PAGE_HEADER + used])
             page = following
         value = b"".join(parts)
         if len(value) != length:
-            raise Unreadable(_DAMAGED)
+            raise Unreadable(DAMAGED)
         return value

@@ -187,12 +187,46 @@ def test_reasons_of_those_above_rpm() -> None:
         "two": "automatic",
         "three": "manual",
     }
-    toml = b'[packages]\n"one.noarch" = {reason = "Dependency"}\n"two.x86_64" = {reason = "User"}\n'
     path = "usr/lib/sysimage/libdnf5/packages.toml"
-    dnf = packages(NDB, fixture("Packages.db"), **{path: toml})
-    assert {one.name: one.reason for one in dnf}["one"] == "automatic"
+    toml = b'[packages]\n"one.noarch" = {reason = "Dependency"}\n"two.x86_64" = {reason = "User"}\n'
+    dnf5 = packages(NDB, fixture("Packages.db"), **{path: toml})
+    assert {one.name: one.reason for one in dnf5} == {
+        "one": "automatic",
+        "two": "manual",
+        "three": "",
+    }
     odd = packages(NDB, fixture("Packages.db"), **{path: b"[" * 100_000})
-    assert {one.reason for one in odd} == {"manual"}
+    assert {one.reason for one in odd} == {""}
+
+
+def test_reasons_of_dnf_4() -> None:
+    """The last transaction that was finished counts; what was removed is noted no more."""
+    history = sqlite3.connect(":memory:")
+    history.executescript(
+        """
+        CREATE TABLE trans (id INTEGER PRIMARY KEY, state INTEGER NOT NULL);
+        CREATE TABLE trans_item (id INTEGER PRIMARY KEY, trans_id INTEGER, item_id INTEGER,
+            repo_id INTEGER, action INTEGER NOT NULL, reason INTEGER NOT NULL, state INTEGER);
+        CREATE TABLE rpm (item_id INTEGER UNIQUE NOT NULL, name TEXT NOT NULL, epoch INTEGER,
+            version TEXT NOT NULL, release TEXT NOT NULL, arch TEXT NOT NULL);
+        INSERT INTO trans VALUES (1, 1), (2, 1), (3, 2);
+        INSERT INTO rpm VALUES (1, 'one', 2, '1.2.3', '4', 'noarch'),
+            (2, 'two', 1, '2.7', '1', 'x86_64'), (3, 'two', 1, '2.8', '1', 'x86_64'),
+            (4, 'three', 1, '2.4', '1', 'x86_64');
+        INSERT INTO trans_item (trans_id, item_id, action, reason) VALUES
+            (1, 1, 1, 2), (1, 2, 1, 1), (2, 3, 6, 1), (2, 2, 7, 2), (1, 4, 1, 4), (2, 4, 8, 4),
+            (3, 1, 11, 1);
+        """
+    )
+    path = "var/lib/dnf/history.sqlite"
+    found = packages(NDB, fixture("Packages.db"), **{path: history.serialize()})
+    assert {one.name: one.reason for one in found} == {
+        "one": "manual",
+        "two": "automatic",
+        "three": "",
+    }
+    damaged = packages(NDB, fixture("Packages.db"), **{path: b"SQLite format 3\0" + bytes(200)})
+    assert {one.reason for one in damaged} == {""}
 
 
 def test_where_distributions_keep_it() -> None:
