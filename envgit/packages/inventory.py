@@ -132,8 +132,9 @@ class Inventory:
             if not asked:
                 break
             table = self._table(unit)
-            packages = self.read([unit]).packages
-            for path, number in owners.look_up(table, asked):
+            hits = list(owners.look_up(table, asked))
+            packages = self.read([unit]).packages if hits else ()
+            for path, number in hits:
                 if number < len(packages):
                     found[path] = packages[number]
             asked -= found.keys()
@@ -220,8 +221,10 @@ class Inventory:
         return find_directory(self.files.tree, self._folder_path(unit))
 
     def _packages(self, unit: Unit) -> list[Package]:
-        if unit in self._known:
-            return self._known[unit]
+        near = self._near() if self._near is not None else None
+        for one in (self, near):
+            if one is not None and unit in one._known:
+                return one._known[unit]
         key = f"packages-{VERSION}-{unit.manager}-{unit.path.hex()}-{unit.key}"
         kept = not unit.key.startswith(VOLATILE)
         known = _packages(self._cache.get(key)) if kept else None
