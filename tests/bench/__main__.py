@@ -15,6 +15,7 @@ from tests.bench import (
     cases_commit,
     cases_graph,
     cases_history,
+    cases_packages,
     cases_picks,
     cases_reading,
     cases_run,
@@ -44,6 +45,7 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "upkeep": cases_upkeep.upkeep,
     "blame": cases_reading.blame,
     "grep": cases_reading.grep,
+    "packages": cases_packages.packages,
 }
 
 
