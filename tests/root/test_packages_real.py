@@ -100,8 +100,12 @@ def test_dpkg_files(debian: Environment) -> None:
         for line in debian.run("dpkg", "-S", *paths).stdout.splitlines()
         if not line.startswith("diversion by")
     )
-    for path in [*paths[::40], "/etc/lab/000.conf", "/usr/bin/passwd", "/bin/sh", "/bin/dash"]:
-        assert owner(debian, path) == said[path].split(":")[0], path
+    wanted = [*paths[::40], "/etc/lab/000.conf", "/usr/bin/passwd", "/bin/sh", "/bin/dash"]
+    # dpkg knows a merged /usr by the names of old.
+    script = 'for path; do echo "$(realpath ${path%/*})/${path##*/}"; done'
+    there = debian.run("sh", "-ec", script, "sh", *wanted).stdout.split()
+    for path, real in zip(wanted, there, strict=True):
+        assert owner(debian, real) == said[path].split(":")[0], path
 
 
 @pytest.mark.parametrize(
