@@ -8,7 +8,6 @@ a directory or a zip file, ``*.egg-link``) and pip's ``installed-files.txt``.
 from __future__ import annotations
 
 import io
-import zipfile
 from posixpath import normpath
 
 from envgit.layers.entry import Kind, find_directory, find_entry, join
@@ -110,6 +109,8 @@ def _read(unit: bytes, files: Files) -> tuple[bytes, bytes]:
 
 
 def _zipped(data: bytes) -> tuple[bytes, bytes]:
+    import zipfile  # 20 ms that hardly any environment needs
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = []
