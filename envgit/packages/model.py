@@ -73,11 +73,16 @@ class Package:
     @property
     def id(self) -> PackageId:
         """What it is called apart from its version."""
-        name = self.name
-        if self.manager == "pip":
-            # Names are equal however they are spelt (packaging.python.org, "Name normalization").
-            name = _SEPARATORS.sub("-", name).lower()
+        name = as_compared(self.manager, self.name)
         return PackageId(self.manager, self.place, name, self.architecture)
+
+
+def as_compared(manager: str, name: str) -> str:
+    """A name as its manager compares it: pip's are equal however they are spelt.
+
+    Source: packaging.python.org, "Name normalization".
+    """
+    return _SEPARATORS.sub("-", name).lower() if manager == "pip" else name
 
 
 class PackageId(NamedTuple):

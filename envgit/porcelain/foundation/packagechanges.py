@@ -21,6 +21,7 @@ from envgit.packages.changes import PackageChange as PackageChange
 from envgit.packages.inventory import Inventory, packed_package, unpacked_package
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem as Problem
+from envgit.packages.model import as_compared
 from envgit.porcelain.foundation import inventories
 from envgit.porcelain.foundation.repository import Repository
 from envgit.store.cache import ContentCache
@@ -96,10 +97,11 @@ class Named:
         """Whether a package is meant. ``libc6:amd64`` names the architecture, as in dpkg."""
         if self.manager and package.manager != self.manager:
             return False
-        called = [package.name]
+        called = [package.id.name]
         if package.architecture:
             called.append(f"{package.name}:{package.architecture}")
-        return any(fnmatchcase(name, self.pattern) for name in called)
+        pattern = as_compared(package.manager, self.pattern)
+        return any(fnmatchcase(name, pattern) for name in called)
 
 
 _FRONTS = {"apt": "dpkg", "yum": "rpm", "dnf": "rpm", "zypper": "rpm"}
