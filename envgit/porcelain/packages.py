@@ -19,7 +19,7 @@ from envgit.packages.inventory import Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem, Shipped
-from envgit.porcelain.foundation import inventories, snapshot
+from envgit.porcelain.foundation import inventories, packagewords, snapshot
 from envgit.porcelain.foundation.packagechanges import (
     Found,
     History,
@@ -79,9 +79,12 @@ class Brought:
 
     @property
     def made_by(self) -> RunRecord | None:
-        """The command that counts: the last successful one, else the last."""
-        done = [run for run in self.runs if run.exit_code == 0]
-        return next(reversed(done or self.runs), None)
+        """The command that counts: one that names the package before one that calls its manager
+        before any other, the last successful of them, else the last."""
+        words = {run: packagewords.concerns(self.change, run.argv) for run in self.runs}
+        best = [run for run in self.runs if words[run] == max(words.values())]
+        done = [run for run in best if run.exit_code == 0]
+        return next(reversed(done or best), None)
 
 
 def packages(

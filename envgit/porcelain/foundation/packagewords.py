@@ -21,6 +21,16 @@ _VERBS = {
 _CALLED = {"dpkg": "apt"}
 """Managers by the name of the program that people type."""
 
+_PROGRAMS = {
+    "dpkg": ("apt", "apt-get", "aptitude", "dpkg"),
+    "rpm": ("dnf", "microdnf", "yum", "zypper", "rpm"),
+    "pip": ("pip", "pip3", "uv", "poetry"),
+    "conda": ("conda", "mamba", "micromamba"),
+    "npm": ("npm", "npx", "yarn", "pnpm"),
+    "gem": ("gem", "bundle"),
+}
+"""What people type to change packages; a manager's own name where nothing is said."""
+
 _APART = re.compile(r"[^A-Za-z0-9+.@/_-]+")
 _WITHIN = re.compile(r"[/_]|\.deb$|\.rpm$|\.apk$|\.whl$")
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -70,6 +80,16 @@ def phrase(change: PackageChange) -> str:
 def called(manager: str) -> str:
     """The name of the program that people type."""
     return _CALLED.get(manager, manager)
+
+
+def concerns(change: PackageChange, words: Iterable[str]) -> int:
+    """How surely a command line is what changed a package: 2 if it names it, 1 if it calls the
+    manager, 0 otherwise."""
+    named = _names(words)
+    if _alike(change.package.name) in named:
+        return 2
+    programs = _PROGRAMS.get(change.package.manager, (change.package.manager,))
+    return int(any(program in named for program in programs))
 
 
 def _mark(change: PackageChange) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from envgit.packages.changes import PackageChange
 from envgit.packages.model import Package
-from envgit.porcelain.foundation.packagewords import draft, hook_lines
+from envgit.porcelain.foundation.packagewords import concerns, draft, hook_lines
 
 
 def package(name: str, version: str, manager: str = "dpkg", reason: str = "") -> Package:
@@ -78,6 +78,13 @@ def test_files_that_were_changed_by_hand_are_no_news() -> None:
     assert draft([PackageChange("modified", one, one, (b"etc/vimrc",))]) is None
     assert draft([PackageChange("changed", one, one)]) is None
     assert draft([]) is None
+
+
+def test_which_command_concerns_a_package() -> None:
+    one = added("libssl3", "1")
+    assert concerns(one, ["apt-get", "install", "libssl3"]) == 2
+    assert concerns(one, ["sh", "-c", "apt-get -y upgrade"]) == 1
+    assert concerns(one, ["pip", "install", "six"]) == 0
 
 
 @given(st.text(), st.text())
