@@ -131,7 +131,7 @@ def _packages(
     """``rollback --package``."""
     from envgit.cli import packageview
 
-    with packageview.suggesting(), _listing_local(app):
+    with packageview.suggesting(), _listing_local(app, commits=message is not None):
         result = app.repository.rollback_packages(
             names, revision, message=message, force=force, dry_run=dry_run
         )
@@ -177,7 +177,7 @@ def _package_record(result: PackageRollback) -> dict[str, object]:
 
 
 @contextmanager
-def _listing_local(app: App) -> Iterator[None]:
+def _listing_local(app: App, *, commits: bool) -> Iterator[None]:
     """List the files whose uncommitted changes would be lost, and what can be done."""
     from envgit.porcelain.foundation.carry import WouldOverwrite
 
@@ -185,7 +185,12 @@ def _listing_local(app: App) -> Iterator[None]:
         yield
     except WouldOverwrite as error:
         listed = "".join(f"\t{app.out.path(path) or '/'}\n" for path in error.paths)
-        error.message += f"\n{listed}Please commit your changes, or use --force.\nAborting"
+        remedy = (
+            "commit your changes or stash them"
+            if commits
+            else "commit your changes, or use --force"
+        )
+        error.message += f"\n{listed}Please {remedy}.\nAborting"
         raise
 
 

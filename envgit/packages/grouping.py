@@ -20,7 +20,7 @@ from envgit.layers.entry import Entry, Kind, find_entry
 from envgit.packages import noise
 from envgit.packages.changes import PackageChange
 from envgit.packages.inventory import Inventory
-from envgit.packages.model import Package, Unreadable
+from envgit.packages.model import Files, Package, Unreadable
 from envgit.packages.paths import resolver
 
 
@@ -66,7 +66,7 @@ _ENABLED = re.compile(
     re.DOTALL,
 )
 _UNIT_FOLDERS = (b"usr/lib/systemd/system/", b"lib/systemd/system/", b"usr/lib/systemd/user/")
-_INFO = b"var/lib/dpkg/info/"
+_INFO, _DIVERSIONS = b"var/lib/dpkg/info/", b"var/lib/dpkg/diversions"
 
 _SHALLOWEST = 2
 """Names in the path of a directory that may be one package's: ``opt`` and ``srv`` are nobody's."""
@@ -162,6 +162,7 @@ class _Owners:
             if package.manager == "dpkg":
                 self._names.setdefault((package.name, ""), index)
                 self._names.setdefault((package.name, package.architecture), index)
+        self._shipped.update(self._diverted())
         self._listed = self._directories()
         self._claims: dict[bytes, int] = {}
 
@@ -216,6 +217,23 @@ class _Owners:
             for path in change.paths:
                 yield path, index
 
+    def _diverted(self) -> Iterator[tuple[bytes, int]]:
+        """Both paths of each diversion that is in one state only, whose package moves the file of
+        another (dpkg-divert(1))."""
+        if _DIVERSIONS not in self._changed:
+            return
+        rows = [_diversions(inventory.files) for inventory in self._sides]
+        for own, inventory, others in (
+            (rows[0], self._sides[0], rows[1]),
+            (rows[1], self._sides[1], rows[0]),
+        ):
+            for row in own - others:
+                index = self._names.get((row[2].decode("utf-8", "replace"), ""))
+                for path in row[:2] if index is not None else ():
+                    real = resolver(inventory.files).resolve(path)
+                    if real is not None and index is not None:
+                        yield real, index
+
     def _directories(self) -> dict[bytes, int]:
         """The empty directories that came or went, and those that became another's, as far as
         dpkg says whose they are: manifests tell of files alone."""
@@ -269,6 +287,15 @@ class _Owners:
                     return self._shipped[real]
                 at, entry = real, find_entry(inventory.files.tree, real)
         return None
+
+
+def _diversions(files: Files) -> set[tuple[bytes, bytes, bytes]]:
+    """What is diverted, where to, and by which package."""
+    try:
+        lines = files.read(_DIVERSIONS).split(b"\n")
+    except Unreadable:
+        return set()
+    return set(zip(lines[0::3], lines[1::3], lines[2::3], strict=False))
 
 
 def _stands_for(path: bytes) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from functools import cached_property
 from envgit.layers.compare import changes
 from envgit.layers.entry import Entry, Kind, Node
 from envgit.packages import grouping, noise, relations
-from envgit.packages.changes import PackageChange, compare
+from envgit.packages.changes import MODIFIED, PackageChange, compare
 from envgit.packages.inventory import Inventory
 from envgit.packages.model import Package, PackageId
 from envgit.packages.order import ordered
@@ -181,7 +181,10 @@ class Split:
             for name, indices in found.items()
         }
         for name in ordered(made, self._needs(set(made))):
-            yield made[name]
+            group = made[name]
+            # Files that somebody else has moved make no change of this package.
+            if group.paths or group.change is None or group.change.kind != MODIFIED:
+                yield group
 
     def _needs(self, names: set[Name]) -> dict[Name, set[Name]]:
         """What each package needs, by name: in the new state, or else in the old one."""
