@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who decides about a path that both sides of a merge changed, and what they are told and say."""
+"""What goes into a three-way merge beside trees, and what comes out: who decides about a path, what
+they are told and say, and the merged tree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from envgit.layers.entry import Entry
+from envgit.layers.entry import Directory, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,34 @@ class Settler(Protocol):
     @property
     def paths(self) -> Iterable[bytes]:
         """Paths that it is to be asked about though they differ nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A path that the merge could not decide, and what it left there."""
+
+    path: bytes
+    kind: str
+    base: Entry | None
+    ours: Entry | None
+    theirs: Entry | None
+    left: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The merged tree, read lazily over ours.
+
+    ``contents`` are the new bytes of files that are neither side's. ``origins`` tells of each path
+    that is not ours: where it comes from, as ("ours", "theirs" or "base", path there). ``made`` are
+    the paths that must be made anew, because no side has that content with those attributes;
+    ``merged`` those whose content was merged. ``messages`` are what git says, in its order.
+    """
+
+    tree: Directory
+    conflicts: tuple[Clash, ...] = ()
+    contents: dict[bytes, bytes] = field(default_factory=dict)
+    origins: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    made: tuple[bytes, ...] = ()
+    merged: tuple[bytes, ...] = ()
+    messages: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ the tree is the same, too.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from envgit.layers.apply import overlaid
 from envgit.layers.compare import changes
@@ -30,7 +30,15 @@ from envgit.layers.fields import (
     with_content,
 )
 from envgit.layers.regroup import regroup
-from envgit.layers.resolution import Driver, Reader, Resolution, Settler, Sides
+from envgit.layers.resolution import (
+    Clash,
+    Driver,
+    Merged,
+    Reader,
+    Resolution,
+    Settler,
+    Sides,
+)
 
 ADDED = "add/add"
 ATTRIBUTES = "attributes"
@@ -38,37 +46,6 @@ CONTENT = "content"
 DELETED = "modify/delete"
 IN_THE_WAY = "file/directory"
 TYPES = "distinct types"
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """A path that the merge could not decide, and what it left there."""
-
-    path: bytes
-    kind: str
-    base: Entry | None
-    ours: Entry | None
-    theirs: Entry | None
-    left: Entry | None
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The merged tree, read lazily over ours.
-
-    ``contents`` are the new bytes of files that are neither side's. ``origins`` tells of each path
-    that is not ours: where it comes from, as ("ours", "theirs" or "base", path there). ``made`` are
-    the paths that must be made anew, because no side has that content with those attributes;
-    ``merged`` those whose content was merged. ``messages`` are what git says, in its order.
-    """
-
-    tree: Directory
-    conflicts: tuple[Clash, ...] = ()
-    contents: dict[bytes, bytes] = field(default_factory=dict)
-    origins: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
-    made: tuple[bytes, ...] = ()
-    merged: tuple[bytes, ...] = ()
-    messages: tuple[str, ...] = ()
 
 
 def merge(
@@ -283,6 +260,7 @@ class _Merge:
     def _directories(self, leaves: dict[bytes, _Leaf]) -> None:
         """Decide which directories there are, and what they are like."""
         undecided: list[tuple[bytes, Sides, Entry]] = []
+        emptied = self._emptied(leaves)
         for path, sides in self.sides.items():
             base, ours, theirs = (
                 entry if is_directory(entry) else None
@@ -297,11 +275,30 @@ class _Merge:
             elif ours is not None or theirs is not None:
                 kept = ours if ours is not None else theirs
                 assert kept is not None
-                if base is None:
+                only = Sides(path, base, ours, theirs)
+                settled = self.settle(only) if self.settle is not None else None
+                if settled is not None and settled.entry is not None:
+                    self.final[path] = settled.entry
+                elif settled is not None or (base is None and path in emptied):
+                    undecided.append((path, replace(sides, base=kept), kept))
+                elif base is None:
                     self.final[path] = kept
                 else:
                     undecided.append((path, sides, kept))
         self._deleted(undecided, leaves)
+
+    def _emptied(self, leaves: dict[bytes, _Leaf]) -> set[bytes]:
+        """Directories that had something in them, all of which was settled away."""
+        if self.settle is None:
+            return set()
+        had, have = set[bytes](), set[bytes]()
+        for path, leaf in leaves.items():
+            sides = self.sides[path]
+            if leaf.entry is not None:
+                have.update(_above(path))
+            elif is_leaf(sides.ours) or is_leaf(sides.theirs):
+                had.update(_above(path))
+        return had - have
 
     def _deleted(
         self, undecided: Sequence[tuple[bytes, Sides, Entry]], leaves: dict[bytes, _Leaf]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from envgit.packages.records.model import (
     Clash,
     Decide,
-    Declined,
     Format,
     Record,
     Taken,
@@ -33,18 +32,18 @@ class Log(Format):
         decide: Decide = undecided,
         favour: str | None = None,
     ) -> tuple[bytes, tuple[Clash, ...]]:
-        """What both had, what ours added, what theirs added. Raises Declined for a log that was
-        rotated or edited on one side."""
+        """What ours has, and what theirs added. A log that theirs rotated, or cut as going back
+        in history does, stays ours: what happened is not undone."""
         base = base or b""
-        if not (ours.startswith(base) and theirs.startswith(base)):
-            raise Declined("one side did not only append to it")
-        mine, its = ours[len(base) :], theirs[len(base) :]
-        if mine.startswith(its):
+        if ours == base:
+            return theirs, ()
+        added = theirs[len(base) :] if theirs.startswith(base) else b""
+        if not added or ours.endswith(added) or ours.startswith(base + added):
             return ours, ()
-        if its.startswith(mine):
+        if theirs.startswith(ours):
             return theirs, ()
         glue = b"" if ours.endswith(b"\n") or not ours else b"\n"
-        return ours + glue + its, ()
+        return ours + glue + added, ()
 
     def compose(self, base: bytes, other: bytes, taken: Taken) -> bytes:
         """The one or the other."""

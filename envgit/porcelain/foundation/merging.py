@@ -20,8 +20,7 @@ from envgit.layers import threeway
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.layers.ids import ChangesId, CommitId
 from envgit.layers.making import make_file
-from envgit.layers.resolution import Driver, Reader, Resolution, Sides
-from envgit.layers.threeway import Merged
+from envgit.layers.resolution import Driver, Merged, Reader, Resolution, Sides
 from envgit.layers.view import ViewError
 from envgit.layers.writer import Writer
 from envgit.porcelain.foundation import packagemerge, recordmerge, renumber, snapshot

@@ -358,7 +358,7 @@ def newly_broken(repository: Repository, ours: Side, theirs: Side, merged: Side)
         for one in relations.broken(side.contents.packages)
     }
     return [
-        f"{one.package.name} {one.package.version} needs {one.relation}: {one.why}"
+        f"warning: {one.package.name} {one.package.version}: {one.relation}: {one.why}"
         for one in found
         if (one.package.id, one.relation) not in known
     ]

@@ -14,8 +14,8 @@ from envgit.layers.apply import overlaid
 from envgit.layers.compare import difference
 from envgit.layers.entry import Entry, Kind, Node, find_entry, read_tree, walk
 from envgit.layers.links import linked, members
-from envgit.layers.resolution import Reader, Resolution, Sides
-from envgit.layers.threeway import Merged, merge
+from envgit.layers.resolution import Merged, Reader, Resolution, Sides
+from envgit.layers.threeway import merge
 from tests.support.trees import trees
 
 
