@@ -16,6 +16,9 @@ Fields = dict[str, list[str]]
 _HEADERS = 1 << 20
 """Bytes of its headers."""
 
+_MOST = 10_000
+"""Requirements of one package."""
+
 _LINE = 512
 """Characters of what is shown in one line."""
 
@@ -88,7 +91,7 @@ def described(
         summary=first(fields, "summary"),
         license=_license(fields),
         homepage=_homepage(fields),
-        requires=tuple(one for one in requires if one),
+        requires=tuple(one for one in requires[:_MOST] if one),
     )
 
 

@@ -15,7 +15,8 @@ from envgit.packages.model import Unreadable
 
 _LINE = re.compile(r"s\.([a-z_]+) = (.*)")
 _STUB = re.compile(r"# stub: (\S+) (\S+) (\S+) .*")
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"|%q<([^<>]*)>')
+# What is not closed runs to the end: to look for it again from each quote inside takes minutes.
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|%q<([^<>]*)>')
 _NEEDS = re.compile(r"s\.add_(?:runtime_)?dependency\((.*)\)")
 _PLATFORM = re.compile(r'Gem::Platform\.new\((.*)\)|"([^"]*)"')
 _ESCAPE = re.compile(r"\\(u\{[0-9A-Fa-f ]{1,40}\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{1,2}|.)")
