@@ -92,6 +92,8 @@ class Writer:
         self._whiteout: bytes | None = None
         # Directories that hold whiteouts.
         self._hiding: set[bytes] = set()
+        # The directory that the last link was made from: the next one mostly comes from there, too.
+        self._source: tuple[bytes, int] | None = None
 
     def __enter__(self) -> Writer:
         return self
@@ -99,6 +101,9 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._walker.close()
         self._others.close()
+        if self._source is not None:
+            os.close(self._source[1])
+            self._source = None
 
     def parent(self, path: bytes) -> tuple[int, bytes]:
         """The directory that ``path`` is in, as a descriptor until the next call, and its name."""
@@ -141,8 +146,14 @@ class Writer:
     def link_from(self, source: bytes, path: bytes) -> os.stat_result:
         """Make ``path`` another name of a file of the host, however long that one's path is."""
         parent, name = self._walker.parent(path)
-        with hold_parent(source) as (other, old):
-            os.link(old, name, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
+        above, _, old = source.rpartition(b"/")
+        if self._source is None or self._source[0] != above:
+            with hold_parent(source) as (fd, _):
+                other = os.dup(fd)
+            if self._source is not None:
+                os.close(self._source[1])
+            self._source = above, other
+        os.link(old, name, src_dir_fd=self._source[1], dst_dir_fd=parent, follow_symlinks=False)
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
     def create(self, path: bytes) -> int:

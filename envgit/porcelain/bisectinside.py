@@ -20,7 +20,7 @@ from envgit.layers.ids import CommitId
 from envgit.porcelain.bisect import quoted
 from envgit.porcelain.bisectrun import BogusExit, RunFailed, Unreliable
 from envgit.porcelain.foundation import session, snapshot
-from envgit.porcelain.foundation.candidates import Candidates, End, Piece
+from envgit.porcelain.foundation.candidates import Candidates, End, Piece, remembering
 from envgit.porcelain.foundation.filesearch import Files, find_files
 from envgit.porcelain.foundation.isolation import Cause, Changes, Outcome, Search
 from envgit.porcelain.foundation.merging import Side
@@ -211,7 +211,7 @@ def _ends(repository: Repository, revision: str | None) -> tuple[End, End]:
 def _end(repository: Repository, commit: CommitId, known: dict[bytes, Entry]) -> End:
     git = repository.git
     side = Side.of_commit(repository, commit, git.abbrev(commit))
-    side = replace(side, tree=git.rootfs(commit).remembering(known))
+    side = remembering(side, git.rootfs(commit).remembering(known))
     name = f"{git.abbrev(commit)} ({git.git_commit(commit).subject})"
     return End(commit, side, git.metadata(commit).config, name)
 

@@ -13,8 +13,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, BinaryIO
 
 from envgit.layers.compare import difference
 from envgit.layers.directory import build
@@ -24,7 +24,7 @@ from envgit.packages.model import Package
 from envgit.packages.relations import Broken
 from envgit.porcelain.foundation.composing import Group, Split
 from envgit.porcelain.foundation.isolation import Changes
-from envgit.porcelain.foundation.merging import Side
+from envgit.porcelain.foundation.merging import Contents, Side
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.trials import Layered, Subject
 
@@ -58,6 +58,33 @@ class Piece:
     def is_package(self) -> bool:
         """Whether it is one package's change."""
         return self.group is not None and self.group.change is not None
+
+
+class _Remembered:
+    """Files of a side, of which each is looked for once: candidate after candidate needs them."""
+
+    def __init__(self, opened: Contents) -> None:
+        self._opened = opened
+        self._places: dict[bytes, bytes | None] = {}
+
+    def find(self, path: bytes) -> bytes | None:
+        if path not in self._places:
+            self._places[path] = self._opened.find(path)
+        return self._places[path]
+
+    def open(self, path: bytes) -> BinaryIO:
+        return self._opened.open(path)
+
+
+def remembering(side: Side, tree: Directory) -> Side:
+    """A side whose tree is given and whose files are looked for once."""
+
+    @cache
+    def opened() -> Contents | None:
+        found = side.contents()
+        return _Remembered(found) if found is not None else None
+
+    return replace(side, tree=tree, contents=opened)
 
 
 class Candidates:
