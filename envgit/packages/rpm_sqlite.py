@@ -33,6 +33,7 @@ def opened(data: bytes, log: bytes) -> Iterator[sqlite3.Connection]:
     image[18:20] = b"\1\1"
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
+        connection.text_factory = _text
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, len(image) + 1024)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         left = iter(range(_STEPS // 10_000))
@@ -43,7 +44,8 @@ def opened(data: bytes, log: bytes) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA cell_size_check = ON")
         yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError, MemoryError) as error:
+        # Its messages quote the file, which may be no text.
         raise Unreadable(f"{DAMAGED}: {error}") from error
     finally:
         connection.close()
@@ -71,6 +73,10 @@ def rows(
         if count >= most:
             raise Unreadable(f"more than {most} rows in {table}")
         yield row
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _with_log(data: bytes, log: bytes) -> bytes:
