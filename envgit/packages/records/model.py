@@ -130,9 +130,12 @@ class Format:
         merged = arranged(here, there, wanted)
         self.check(merged, before, verdict, sides)
         clashes = tuple(verdict.clashes)
+        made = [one.content for one in merged]
         for side, data in ((here, ours), (there, theirs)):
-            if [one.content for one in merged] == [one.content for one in side]:
+            if made == [one.content for one in side]:
                 return data, clashes
+        if ours == base and sorted(made) == sorted(one.content for one in there):
+            return theirs, clashes  # they put it into another order
         return self.join(merged), clashes
 
     def compose(self, base: bytes, other: bytes, taken: Taken) -> bytes:
