@@ -89,8 +89,8 @@ class _Wording:
     source: tuple[str, ...]
     verify: bool
     call_hooks: bool
+    may_be_empty: bool
     text: str | None = None
-    draft: str = ""
 
     @property
     def env(self) -> dict[str, str]:
@@ -161,7 +161,7 @@ def commit(
     ``template`` and ``source`` are as for :func:`envgit.porcelain.foundation.messages.compose`.
     Raises NothingToCommit, EmptyMessage, IncompleteChanges, Unresolved, HookRefused.
     """
-    wording = _Wording(auto, edit, template, tuple(source), verify, call_hooks)
+    wording = _Wording(auto, edit, template, (*source,), verify, call_hooks, allow_empty_message)
     wording.before(repository)
     with repository.locked("commit"):
         current = snapshot.stable(repository, allow_unflushed=allow_unflushed)
@@ -174,9 +174,7 @@ def commit(
         if not (selected or amend or to_nothing or _is_merge(concludes)):
             raise NothingToCommit(_nothing_text(current))
         wording.start(message, concludes, amended)
-        if message is None and wording.text is None and (auto or edit is not None):
-            wording.draft = _draft(repository, current, runs, selected)
-        text = _message(repository, wording, may_be_empty=allow_empty_message)
+        text = _message(repository, current, wording, runs, selected)
         kept = None if reset_author or author or date else amended or picked
         request = _Request(
             amend=amend,
@@ -307,14 +305,15 @@ def _is_merge(concludes: Pending | None) -> bool:
 
 def _message(
     repository: Repository,
+    current: Current,
     wording: _Wording,
-    *,
-    may_be_empty: bool,
+    runs: Sequence[RunRecord],
+    selected: Sequence[Change],
 ) -> str:
     if wording.text is None:
         if not wording.auto and wording.edit is None:
             raise EmptyMessage("no commit message given", hint="use -m, -F, --auto or an editor")
-        wording.text = wording.draft
+        wording.text = _draft(repository, current, runs, selected)
         if wording.auto:
             wording.source = wording.source or ("message",)
     text = wording.text
@@ -331,7 +330,7 @@ def _message(
         raise EnvgitError("a NUL byte in commit log message not allowed.")
     lines = [line.rstrip() for line in text.strip("\n").split("\n")]
     if not any(lines):
-        if may_be_empty:
+        if wording.may_be_empty:
             return ""
         raise EmptyMessage("Aborting commit due to empty commit message.")
     return "\n".join(lines).strip("\n") + "\n"
