@@ -86,14 +86,14 @@ tour() { # show a command line as one would type it, then obey it
     eval "$1"
 }
 
-clip() { # the same, showing the first lines and the last: clip LINES COMMAND
+clip() { # the same, showing the first lines and the last two: clip LINES COMMAND
     printf '\n$ %s\n' "$2"
     eval "$2" >"$where/.output"
     sed "$1q" "$where/.output"
     lines=$(wc -l <"$where/.output")
     if [ "$lines" -gt "$1" ]; then
-        echo "[... $((lines - $1 - 1)) more lines]"
-        tail -n 1 "$where/.output"
+        echo "[... and more, $lines lines in all]"
+        grep -v '^$' "$where/.output" | tail -n 2
     fi
     rm "$where/.output"
 }
@@ -122,43 +122,45 @@ done
 
 tour "envgit run -- apt-get install -y -q --no-install-recommends python3-pip"
 clip 12 "envgit status"
-tour "envgit commit -m 'pip'"
-tour "envgit run -m 'numpy 1' -- pip install -q --break-system-packages 'numpy<2'"
+tour "envgit commit --auto"
+tour "envgit run -m 'numpy 1' -- pip install -q --break-system-packages 'numpy<2' 'idna<3.10' 'zipp<3.20'"
 tour "envgit switch -c exp"
-tour "envgit run -m 'numpy 2' -- pip install -q --break-system-packages -U numpy"
+tour "envgit run -m 'upgrade' -- pip install -q --break-system-packages -U numpy idna zipp"
 tour "envgit run -- python3 -c 'import numpy; numpy.float_'" && {
     echo "the upgrade was expected to break this" >&2
     exit 1
 }
 echo "(broken by the upgrade)"
 tour "envgit log --oneline --graph --all"
+tour "envgit diff --packages main exp"
 clip 12 "envgit diff --stat main exp"
-clip 12 "envgit diff main exp -- '*/METADATA'"
 tour "envgit rollback"
 tour "envgit run -- python3 -c 'import numpy; print(numpy.float_, \"works again\")'"
 tour "envgit undo"
 
 say "the break is buried under other work: find it"
-for package in six idna zipp; do
-    tour "envgit run -m '$package' -- pip install -q --break-system-packages $package"
+for package in attrs click tomli; do
+    tour "envgit run -q -m '$package' -- pip install -q --break-system-packages $package"
 done
 tour "envgit bisect start exp main"
-tour "envgit bisect run python3 -c 'import numpy; numpy.float_'"
+clip 20 "envgit bisect run python3 -c 'import numpy; numpy.float_'"
+tour "envgit bisect inside python3 -c 'import numpy; numpy.float_'"
 tour "envgit bisect reset"
-tour "envgit blame usr/local/bin/numpy-config"
+tour "envgit blame --package numpy"
 
-say "keep the rest of the work, without the upgrade, while exp stays as it is"
-tour "envgit switch main"
-tour "envgit cherry-pick exp~2..exp"
-tour "envgit worktree add ../trial exp"
+say "put that package back, keep the rest, and look at both side by side"
+tour "envgit rollback --package numpy main -m 'numpy 1 again'"
+tour "envgit run -- python3 -c 'import numpy, idna; print(numpy.float_, idna.__version__)'"
+tour "envgit worktree add ../trial exp~1"
 tour "(cd ../trial && envgit run -- python3 -c 'import numpy; print(numpy.__version__)')"
-tour "envgit run -- python3 -c 'import numpy, idna; print(numpy.__version__)'"
 tour "envgit worktree remove ../trial"
-tour "envgit log --oneline --graph --all"
+tour "envgit log --oneline --packages main..exp"
+tour "envgit packages --manager pip"
+tour "envgit export --sbom ../lab.cdx.json"
 
 say "check all of it, with git, too"
 tour "envgit fsck"
-clip 20 "git --git-dir=.envgit log --stat"
+clip 20 "git --git-dir=.envgit log --stat -2"
 tour "git --git-dir=.envgit fsck --strict"
 
 say "done: go on in $where/lab, for instance with: cd $where/lab && envgit shell"
