@@ -117,10 +117,16 @@ def compare(old: Inventory, new: Inventory, changes: Sequence[Change]) -> list[P
 
 
 def examine(
-    old: Inventory, new: Inventory, changes: Sequence[Change], *, claims: bool = True
+    old: Inventory,
+    new: Inventory,
+    changes: Sequence[Change],
+    *,
+    claims: bool = True,
+    owners: bool = True,
 ) -> Compared:
     """The same with what could not be read. Without ``claims`` packages whose version changed have
-    no ``paths``: who wants to know their names alone need not have their lists of files read."""
+    no ``paths``: who wants to know their names alone need not have their lists of files read.
+    Without ``owners`` nobody is asked whose the other files are: no package is *modified*."""
     if not changes:
         return Compared([], [])
     both = differing(old, new)
@@ -137,7 +143,7 @@ def examine(
         if kind is not None:
             own = work.claim(pair) if claims and kind not in (CHANGED, REINSTALLED) else ()
             found[pair] = PackageChange(kind, pair.old, pair.new, own)
-    for owner, paths in work.owners().items():
+    for owner, paths in work.owners().items() if owners else ():
         if owner not in gone:
             pair = kept.get((owner.id, owner.version), _Pair(owner, owner))
             looked = work.judge(pair, paths, pair.kind)

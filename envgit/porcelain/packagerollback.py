@@ -9,7 +9,7 @@ links are made (composing.py), no package manager runs and nothing is fetched.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,6 @@ from envgit.porcelain.foundation.goingback import Closure
 from envgit.porcelain.foundation.merging import Combined, Side
 from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.packagechanges import (
-    History,
     Named,
     NoSuchPackage,
     Package,
@@ -149,13 +148,25 @@ class _Rollback:
         head = current.head.commit
         if head is None:
             raise Refused("there is nothing to roll back to: no commit yet")
+        self._local = _Step(
+            inventories.of_commit(repository, head),
+            inventories.of_current(repository, current),
+            current.changes,
+        )
         source = self._source(head)
         if self._commits or not current.changes:
             here = Side.of_commit(repository, head, "HEAD")
         else:
             here = Side.of_current(repository, current, "worktree")
-        split = Split(repository, here, Side.of_commit(repository, source, self._called(source)))
-        chosen = self._closed(split, self._targets(split, source), source)
+        there = Side.of_commit(repository, source, self._called(source))
+        split = Split(repository, here, there, thorough=False)
+        try:
+            targets = self._targets(split, source)
+        except PackageUnchanged:
+            # Its record is the same: only files of it can have changed.
+            split = Split(repository, here, there)
+            targets = self._targets(split, source)
+        chosen = self._closed(split, targets, source)
         groups = [group for group in split.groups if _key(group) in chosen]
         if len(chosen) == len(split.names):
             # Nothing else was installed since: what is generated from all packages is as it was.
@@ -224,8 +235,7 @@ class _Rollback:
         git = self._repository.git
         if self._revision is not None:
             return git.resolve(self._revision)
-        history = History(self._repository)
-        found = [self._before(history, head, asked) for asked in self._asked]
+        found = [self._before(head, asked) for asked in self._asked]
         if len(set(found)) > 1:
             listed = ", ".join(
                 f"{asked.text} in {self._called(commit)}"
@@ -237,29 +247,41 @@ class _Rollback:
             )
         return found[0]
 
-    def _before(self, history: History, head: CommitId, asked: _Asked) -> CommitId:
+    def _before(self, head: CommitId, asked: _Asked) -> CommitId:
         """The last commit before the package changed. Not every change counts: marks and edited
         configuration are no other package."""
-        if not self._commits and any(map(asked.counts, self._uncommitted(history))):
+        git, here = self._repository.git, inventories.of_commit(self._repository, head)
+        known = [one for one in here.contents.packages if asked.matches(one)]
+        # Until it is found the package is what it is in HEAD, and so are its files.
+        files = {shipped.path for one in known for shipped in here.manifest(one)}
+        if not self._commits and self._counts(asked, files, self._local):
             return head
-        git = self._repository.git
         commit = head
         while True:
             parents = git.git_commit(commit).parents
-            if any(map(asked.counts, history.of(commit).changes)):
+            below = parents[0] if parents else None
+            before = inventories.of_commit(self._repository, below)
+            before.follow(here)
+            changed = changes(git.files(below), git.files(commit))
+            if self._counts(asked, files, _Step(before, here, changed)):
                 break
-            if not parents:
+            if below is None:
                 self._require(asked, [inventories.of_commit(self._repository, head)], "in HEAD")
                 raise PackageUnchanged(f"'{asked.text}' has not changed in any commit")
-            commit = parents[0]
-        if not parents:
+            commit, here = below, before
+        if below is None:
             raise PackageUnchanged(
                 f"'{asked.text}' is as in the first commit: there is nothing before that"
             )
-        return parents[0]
+        return below
 
-    def _uncommitted(self, history: History) -> tuple[PackageChange, ...]:
-        return history.uncommitted(self._current).changes
+    def _counts(self, asked: _Asked, files: Collection[bytes], step: _Step) -> bool:
+        """Whether something was done to a package whose files these are, by somebody who would
+        want to take it back."""
+        if any(map(asked.counts, step.packages())):
+            return True
+        touched = any(change.path in files for change in step.changed)
+        return touched and any(map(asked.counts, step.packages(owners=True)))
 
     def _targets(self, split: Split, source: CommitId) -> list[Group]:
         """The groups that are asked for."""
@@ -337,7 +359,7 @@ class _Rollback:
         local = {change.path for change in self._current.changes}
         done = {
             name_of(one.package)
-            for one in self._uncommitted(History(self._repository))
+            for one in self._local.packages()
             if one.kind not in (kinds.MODIFIED, kinds.CHANGED)
         }
         clash = [
@@ -352,6 +374,20 @@ class _Rollback:
                 "Your local changes to the following files would be overwritten by rollback:",
                 sorted(clash),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What somebody did: two states and the paths that differ."""
+
+    old: Inventory
+    new: Inventory
+    changed: Sequence[Change]
+
+    def packages(self, *, owners: bool = False) -> list[PackageChange]:
+        """The packages that changed; with ``owners`` those, too, of which only files did."""
+        examined = kinds.examine(self.old, self.new, self.changed, claims=False, owners=owners)
+        return examined.changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from functools import cached_property
 from envgit.layers.compare import changes
 from envgit.layers.entry import Entry, Kind, Node
 from envgit.packages import grouping, noise, relations
-from envgit.packages.changes import MODIFIED, PackageChange, compare
+from envgit.packages.changes import MODIFIED, PackageChange, examine
 from envgit.packages.inventory import Inventory
 from envgit.packages.model import Package, PackageId
 from envgit.packages.order import ordered
@@ -87,12 +87,19 @@ def unsatisfied(
 
 
 class Split:
-    """All that differs between two states, taken apart. Made once, composed of often."""
+    """All that differs between two states, taken apart. Made once, composed of often.
 
-    def __init__(self, repository: Repository, base: Side, other: Side) -> None:
+    Not ``thorough``, files of packages that kept their version are not looked for: they are loose,
+    which saves knowing the files of all packages.
+    """
+
+    def __init__(
+        self, repository: Repository, base: Side, other: Side, *, thorough: bool = True
+    ) -> None:
         self.repository = repository
         self.base = base
         self.other = other
+        self.thorough = thorough
         self.changed = changes(base.tree, other.tree)
         self.old = inventory_of(repository, base)
         self.new = inventory_of(repository, other)
@@ -102,7 +109,7 @@ class Split:
         """The packages that changed."""
         self.new.follow(self.old)
         self.old.follow(self.new)
-        return compare(self.old, self.new, self.changed)
+        return examine(self.old, self.new, self.changed, owners=self.thorough).changes
 
     @cached_property
     def names(self) -> frozenset[Name]:
