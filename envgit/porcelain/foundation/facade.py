@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.layers.ids import CommitId
+    from envgit.porcelain.bisectinside import InsideResult
     from envgit.porcelain.bisectrun import RunResult as BisectResult
     from envgit.porcelain.blame import LastChange, LineBlame
     from envgit.porcelain.branches import BranchInfo, Deleted, TagInfo
@@ -286,6 +287,13 @@ class Verbs:
         from envgit.porcelain.bisectrun import run
 
         return run(self, argv, **options)
+
+    def bisect_inside(self: Any, argv: Sequence[str], **options: Any) -> InsideResult:
+        """Find a commit's packages that make a command fail; see
+        :func:`envgit.porcelain.bisectinside.inside`."""
+        from envgit.porcelain.bisectinside import inside
+
+        return inside(self, argv, **options)
 
     def bisect_reset(self: Any, revision: str | None = None) -> None:
         """End the bisection; see :func:`envgit.porcelain.bisect.reset`."""
