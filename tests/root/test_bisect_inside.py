@@ -141,7 +141,7 @@ def inside(lab: Lab, script: str, *options: str) -> Any:
     answer = call(lab, "bisect", "inside", "--json", *options, "sh", "-c", script).ok()
     told = json.loads(answer.stdout)
     assert told["verified"] and told["status"] == 0
-    assert all(trial["exit_code"] in (0, 1, 125) for trial in told["trials"]), told["trials"]
+    assert 99 not in {trial["exit_code"] for trial in told["trials"]}, told["trials"]
     return told
 
 
@@ -156,8 +156,10 @@ def title(name: str) -> str:
 # -- what is found ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["p00", "p07", "p21", "p23"])
-@pytest.mark.parametrize("options", [(), ("-j", "3"), ("--repeat", "2")])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("p00", ()), ("p23", ()), ("p07", ("-j", "3")), ("p21", ("--repeat", "2"))],
+)
 def test_one_package(name: str, options: tuple[str, ...], lab: Lab) -> None:
     told = inside(lab, fails_with(name), *options, "main")
     assert titles(told) == [[title(name)]]
@@ -186,8 +188,10 @@ def test_what_is_said(lab: Lab) -> None:
     assert quiet.stderr == "" and quiet.stdout == answer.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-j", "2")])
-@pytest.mark.parametrize("names", [("p00", "p01"), ("p05", "p22"), ("p06", "p12", "p18")])
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [(("p05", "p22"), ("-j", "2")), (("p00", "p01"), ()), (("p06", "p12", "p18"), ())],
+)
 def test_interacting_packages(names: tuple[str, ...], options: tuple[str, ...], lab: Lab) -> None:
     told = inside(lab, fails_with(*names), *options, "main")
     assert sorted(titles(told)[0]) == [title(name) for name in names]
@@ -380,11 +384,15 @@ def test_ends_are_tried_first(script: str, status: int, said: str, lab: Lab) -> 
 def test_mixtures_that_cannot_be_tested(ending: str, lab: Lab) -> None:
     """Where p05 is new without p06, nothing can be told."""
     odd = f"grep -q 2 /{SITE}/p05.py && grep -q 1 /{SITE}/p06.py && {{ {ending}; }}"
-    for name in ("p02", "p06", "p17"):
-        options = ("--timeout", "0.7", "--no-files", "main")
-        told = inside(lab, f"{odd}; {fails_with(name)}", *options)
-        assert titles(told) == [[title(name)]]
-        assert "skip" in {trial["verdict"] for trial in told["trials"]} or name == "p02"
+    told = inside(lab, f"{odd}; {fails_with('p02')}", "--timeout", "2", "main")
+    assert titles(told) == [[title("p02")]]
+    assert "skip" in {trial["verdict"] for trial in told["trials"]}
+    # Without p06 it is such a mixture.
+    script = f"{odd}; {simply('p06')}"
+    answer = call(lab, "bisect", "inside", "--timeout", "2", "main", "sh", "-c", script)
+    assert answer.status == 2
+    assert f"{title('p06')}\n  makes it fail" in answer.stdout
+    assert "with everything but this, it cannot be tested" in answer.stdout
 
 
 def test_what_cannot_be_decided_is_told(lab: Lab) -> None:
@@ -416,8 +424,8 @@ def test_a_flaky_test_is_refused(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_the_same_failure(lab: Lab) -> None:
-    """p02 new without p12 fails, too, in a way of its own."""
-    other = f"grep -q 2 /{SITE}/p02.py && grep -q 1 /{SITE}/p12.py && {{ echo other; exit 1; }}"
+    """p02 new without p09 fails, too, in a way of its own."""
+    other = f"grep -q 2 /{SITE}/p02.py && grep -q 1 /{SITE}/p09.py && {{ echo other; exit 1; }}"
     script = f"{other}; {fails_with('p12')} || {{ echo wanted; exit 1; }}"
     told = inside(lab, script, "--no-files", "--same", "main")
     assert titles(told) == [[title("p12")]]
@@ -470,6 +478,7 @@ def until(condition: Any) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_it_leaves_nothing(number: signal.Signals, lab: Lab, tmp_path: Path) -> None:
     """In the third trial, that of a candidate. After kill -9 gc removes what is left."""
+    call(lab, "gc", "-q", "--prune=now").ok()
     count = held(lab)
     script = "echo >> /shared/n; test $(wc -l < /shared/n) -lt 3 || sleep 62; " + fails_with("p07")
     process = start(lab, script, "-v", f"{tmp_path}:/shared")
@@ -480,7 +489,7 @@ def test_interrupted_it_leaves_nothing(number: signal.Signals, lab: Lab, tmp_pat
     until(lambda: not lab.open().worktree.running())
     if number == signal.SIGKILL:
         assert held(lab) != count
-        call(lab, "gc", "--prune=now").ok()
+        call(lab, "gc", "-q", "--prune=now").ok()
     assert held(lab) == count
     lab.fsck()
 
@@ -494,7 +503,7 @@ def test_gc_meanwhile_does_no_harm(lab: Lab, tmp_path: Path) -> None:
         until(lambda: process.poll() is not None or lines(tmp_path) >= number)  # noqa: B023
         if process.poll() is not None:
             break
-        call(lab, "gc", "--prune=now").ok()
+        call(lab, "gc", "-q", "--prune=now").ok()
         (tmp_path / str(number)).touch()
     out, _ = process.communicate(timeout=30)
     assert titles(json.loads(out)) == [[title("p07")]]
@@ -526,7 +535,7 @@ done
 
 @pytest.fixture(scope="module")
 def managed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A Debian; ``pip`` upgrades 40 of pip's packages at once, ``apt`` 60 of apt's."""
+    """A Debian; ``forty`` upgrades 40 of pip's packages at once, ``sixty`` 60 of apt's."""
     env = place.debian(
         tmp_path_factory.mktemp("managed"),
         *chains.PYTHON,
@@ -538,9 +547,9 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     env.apt("install", *(f"{name}=1.0" for name in names))
     env.pip("install", *(f"{name}==1.0" for name in libraries), message="old")
     env.pip("install", *(f"{name}==2.0" for name in libraries), message="pip")
-    env.envgit("tag", "pip").ok()
+    env.envgit("tag", "forty").ok()
     env.apt("install", *(f"{name}=2.0" for name in names), message="apt")
-    env.envgit("tag", "apt").ok()
+    env.envgit("tag", "sixty").ok()
     return env
 
 
@@ -548,12 +557,12 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     ("revision", "script", "wanted", "files"),
     [
         (
-            "pip",
+            "forty",
             "python3 -c 'import lab_py_017; lab_py_017.old()'",
             "pip: lab-py-017 1.0 -> 2.0",
             "usr/local/lib/python3.11/dist-packages/lab_py_017/__init__.py",
         ),
-        ("apt", "grep -q one /usr/lib/lab/017", "apt: lab-017 1.0 -> 2.0", "usr/lib/lab/017"),
+        ("sixty", "grep -q one /usr/lib/lab/017", "apt: lab-017 1.0 -> 2.0", "usr/lib/lab/017"),
     ],
 )
 def test_every_candidate_is_consistent(
