@@ -82,6 +82,8 @@ SCENARIOS = (
     _scenario("rollback", clean=True, name="rollback_clean"),
     _scenario("rollback -n 2"),
     _scenario("rollback --keep-history HEAD~1"),
+    _scenario("rollback --package demo", name="rollback_package"),
+    _scenario("rollback --package demo -m back", name="rollback_package_to_a_commit"),
     _scenario("reset --hard HEAD~1"),
     _scenario("reset --soft HEAD~1"),
     _scenario("switch exp", clean=True),
@@ -190,7 +192,7 @@ def build(top: Path, *, busybox: bool = False) -> Lab:
     call(lab, ("switch", "-q", "-c", "exp"))
     edit(lab, lambda root: _write(f"{root}/usr/lib/exp", "experiment\n"))
     call(lab, ("commit", "-q", "-m", "experiment"), ("switch", "-q", "main"))
-    edit(lab, lambda root: _write(f"{root}/usr/share/doc/x", "third\n"))
+    edit(lab, lambda root: _third(root))
     call(lab, ("commit", "-q", "-m", "third"), ("switch", "-q", "-c", "side"))
     edit(lab, lambda root: builders.tree(f"{root}/srv", {"side": "elsewhere\n"}))
     call(lab, ("commit", "-q", "-m", "side"), ("switch", "-q", "main"))
@@ -290,6 +292,21 @@ def _second(root: str) -> None:
     os.unlink(f"{root}/usr/lib/b")
     os.link(f"{root}/usr/lib/c", f"{root}/usr/lib/c.link")
     os.chmod(f"{root}/bin/tool", 0o4755)
+    _package(root, "1")
+
+
+def _third(root: str) -> None:
+    _write(f"{root}/usr/share/doc/x", "third\n")
+    _package(root, "2")
+
+
+def _package(root: str, version: str) -> None:
+    """A package of Python that one can roll back."""
+    place = f"{root}/opt/site-packages"
+    shutil.rmtree(place, ignore_errors=True)
+    metadata = f"Metadata-Version: 2.1\nName: demo\nVersion: {version}\n"
+    info = {"METADATA": metadata, "RECORD": "demo.py,,\n", "INSTALLER": "pip\n"}
+    builders.tree(place, {"demo.py": version, f"demo-{version}.dist-info": info})
 
 
 def _write(path: str, text: str) -> None:
