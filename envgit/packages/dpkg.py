@@ -83,6 +83,12 @@ class Dpkg:
 
 Stanza = dict[str, str]
 
+_ABOUT = ("package", "status", "version", "architecture", "installed-size", "source")
+_TEXTS = ("description", "homepage", "conffiles", "auto-installed")
+_RELATIONS = ("pre-depends", "depends", "provides", "conflicts", "breaks")
+_FIELDS = frozenset((*_ABOUT, *_TEXTS, *_RELATIONS))
+"""All others are dropped at once: a hundred thousand packages may name many."""
+
 
 def _status_key(lib: Directory) -> str:
     updates = find_directory(lib, b"dpkg/updates")
@@ -94,7 +100,7 @@ def _status_key(lib: Directory) -> str:
 
 
 def _stanzas(data: bytes) -> Iterator[Stanza]:
-    """The stanzas that name a package, field names in lower case. Linear in ``data``."""
+    """Of stanzas that name a package the known fields, in lower case. Linear in ``data``."""
     text = data.decode("utf-8", "replace")
     if text.count("\n\n") > 2 * _MOST_PACKAGES:
         raise Unreadable(f"more than {_MOST_PACKAGES} packages")
@@ -109,14 +115,14 @@ def _stanzas(data: bytes) -> Iterator[Stanza]:
             if line[:1] in (" ", "\t"):
                 value.append(line)
                 continue
-            if len(value) > 1:
+            if len(value) > 1 and name in _FIELDS:
                 stanza[name] = "\n".join(value)
             name, colon, rest = line.partition(":")
             name = name.lower()
             value = [rest.strip()]
-            if colon:
+            if colon and name in _FIELDS:
                 stanza[name] = value[0]
-        if len(value) > 1:
+        if len(value) > 1 and name in _FIELDS:
             stanza[name] = "\n".join(value)
         if stanza.get("package"):
             count += 1

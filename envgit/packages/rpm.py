@@ -73,7 +73,7 @@ class Rpm:
         return _manifest(Header(blob), files) if blob is not None else ()
 
 
-def _blobs(files: Files, path: bytes) -> list[bytes]:
+def _blobs(files: Files, path: bytes) -> Iterable[bytes]:
     data = files.read(path)
     if path.endswith(_SQLITE):
         log = path + b"-wal"

@@ -20,9 +20,8 @@ from envgit.packages.rpm_sqlite import DAMAGED, opened, rows
 MOST_PACKAGES = 100_000
 
 
-def sqlite_headers(data: bytes, log: bytes) -> list[bytes]:
+def sqlite_headers(data: bytes, log: bytes) -> Iterator[bytes]:
     """The headers of ``rpmdb.sqlite``; ``log`` is its write-ahead log, empty if it has none."""
-    found: list[bytes] = []
     size = 0
     with opened(data, log) as connection:
         for number, blob in rows(connection, "Packages", ("hnum", "blob"), MOST_PACKAGES):
@@ -31,8 +30,7 @@ def sqlite_headers(data: bytes, log: bytes) -> list[bytes]:
             size += len(blob)
             if size > len(data) + len(log):
                 raise Unreadable(f"{DAMAGED}: more in it than it can hold")
-            found.append(blob)
-    return found
+            yield blob
 
 
 # -- ndb --------------------------------------------------------------------------------------

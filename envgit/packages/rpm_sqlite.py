@@ -38,7 +38,7 @@ def opened(data: bytes, log: bytes) -> Iterator[sqlite3.Connection]:
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         left = iter(range(_STEPS // 10_000))
         connection.set_progress_handler(lambda: next(left, None) is None, 10_000)
-        connection.deserialize(bytes(image))
+        connection.deserialize(image)
         image.clear()
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA query_only = ON")

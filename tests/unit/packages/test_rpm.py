@@ -163,14 +163,14 @@ def test_a_log_that_was_not_written_back(tmp_path: Path) -> None:
     connection.commit()
     data, log = path.read_bytes(), path.with_name("rpmdb.sqlite-wal").read_bytes()
     connection.close()
-    assert len(sqlite_headers(data, log)) == 32
+    assert len(list(sqlite_headers(data, log))) == 32
     assert len(packages(SQLITE, data, **{"usr/lib/sysimage/rpm/rpmdb.sqlite-wal": log})) == 32
     # A transaction that is not all there has not happened.
-    assert len(sqlite_headers(data, log[:-100])) == 2
-    assert len(sqlite_headers(data, log[:200])) == 3
+    assert len(list(sqlite_headers(data, log[:-100]))) == 2
+    assert len(list(sqlite_headers(data, log[:200]))) == 3
     torn = bytearray(log)
     torn[-50] ^= 1
-    assert len(sqlite_headers(data, bytes(torn))) == 2
+    assert len(list(sqlite_headers(data, bytes(torn)))) == 2
 
 
 def test_the_keys_that_rpm_trusts_are_among_its_packages() -> None:
