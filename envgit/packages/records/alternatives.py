@@ -15,9 +15,9 @@ from envgit.packages.records.model import (
     Declined,
     Format,
     Record,
+    Sides,
     Taken,
     Verdict,
-    indexed,
     pick,
 )
 
@@ -144,7 +144,8 @@ class Alternatives(Format):
         return render(made) if choices else b""
 
     def join(self, records: object) -> bytes:
-        """The alternative with these choices, sorted as update-alternatives sorts them."""
+        """The alternative with these choices, sorted as update-alternatives sorts them; empty,
+        when there is no choice."""
         made: Alternative | None = None
         assert isinstance(records, list)
         for record in sorted(records, key=lambda one: one.key):
@@ -158,10 +159,16 @@ class Alternatives(Format):
                 made.slaves.setdefault(name, link)
             made.choices.update(one.choices)
         if made is None or not made.choices:
-            raise Declined("an alternative has lost its last choice")
+            return b""
         made.slaves = dict(sorted(made.slaves.items()))
         made.choices = dict(sorted(made.choices.items()))
         return render(made)
+
+    def _merged(self, key: bytes, sides: Sides, verdict: Verdict) -> Record | None:
+        """The head is there as long as a choice is."""
+        if not key and not (sides.ours and sides.theirs):
+            return sides.ours.get(key) or sides.theirs.get(key)
+        return super()._merged(key, sides, verdict)
 
     def blend(
         self, base: Record | None, ours: Record, theirs: Record, verdict: Verdict
@@ -194,6 +201,3 @@ def _slaves(
         if value is not None:
             made[name] = value
     return made
-
-
-__all__ = ["AUTO", "MANUAL", "Alternative", "Alternatives", "Choice", "indexed", "parse", "render"]

@@ -33,6 +33,7 @@ _ALTERNATIVES, _LINKS = b"var/lib/dpkg/alternatives", b"etc/alternatives"
 _TRIGGERS = b"var/lib/dpkg/triggers/"
 # apt's name of a list: the archive's address, _dists_, the suite, and what it lists.
 _LIST = re.compile(rb"(var/lib/apt/lists/(?:[^/]*_)?dists_[^/_]+)_[^/]+")
+_LARGEST = 1 << 20
 _RELEASES = (b"_InRelease", b"_Release")
 
 Read = Callable[[str, bytes, int], bytes | None]
@@ -212,14 +213,28 @@ class Settling:
             kept = sides.ours if sides.ours is not None else sides.theirs
             if made is None or made[1] or kept is None:
                 continue
-            try:
-                merged = parse(made[0])
-            except Declined:
-                continue
-            found[path] = Resolution(kept, made[0])
-            if merged.mode == AUTO and merged.best is not None:
-                found.update(self._links(name, merged, merged.best))
+            content = made[0]
+            found[path] = Resolution(kept, content) if content else Resolution(None)
+            merged = self._parsed(content, path)
+            if merged is not None and merged.mode == AUTO:
+                found.update(self._links(name, merged))
         return found
+
+    def _parsed(self, content: bytes, path: bytes) -> Alternative | None:
+        """The merged alternative; of one that has no choice left its links, without choices."""
+        try:
+            if content:
+                return parse(content)
+            made = Alternative(AUTO, b"")
+            for side in ("ours", "theirs"):
+                data = self._read(side, path, _LARGEST) if self._file(side, path) else None
+                if data is not None:
+                    one = parse(data)
+                    made.link = made.link or one.link
+                    made.slaves.update(one.slaves)
+        except Declined:
+            return None
+        return made
 
     def _contested(self) -> list[bytes]:
         """The alternatives whose files both sides changed, differently."""
@@ -246,11 +261,14 @@ class Settling:
         entry = self._find(side, path)
         return entry if entry is not None and entry.kind == Kind.FILE else None
 
-    def _links(self, name: bytes, merged: Alternative, best: bytes) -> dict[bytes, Resolution]:
+    def _links(self, name: bytes, merged: Alternative) -> dict[bytes, Resolution]:
         """All links as they are on the side that has the best choice chosen; made, where none
         has."""
         found: dict[bytes, Resolution] = {}
-        wanted = merged.links(name, best)
+        best = merged.best
+        wanted = dict.fromkeys((name, *merged.slaves))
+        if best is not None:
+            wanted = merged.links(name, best)
         where = {name: merged.link, **merged.slaves}
         chosen = next(
             (
@@ -268,7 +286,7 @@ class Settling:
                 found[path] = Resolution(self._find(chosen, path))
             else:
                 found[path] = Resolution(self._made(path, target))
-            if outer is not None and slave != name and self._is_ours(outer, slave):
+            if outer is not None and self._is_ours(outer, slave):
                 there = self._find(chosen, outer) if chosen is not None else None
                 if chosen is None and target is not None:
                     there = self._made(outer, b"/" + path)
