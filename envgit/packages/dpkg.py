@@ -177,7 +177,7 @@ def _package(
         unit=unit.path,
         size=int(size) * 1024 if size.isdecimal() and len(size) < 16 else None,
         reason=reason,
-        state=state if flag in ("ok", "") else flag,
+        state=flag if state == "installed" and flag != "ok" else state or "unknown",
         source=stanza.get("source", name).partition(" ")[0],
         summary=stanza.get("description", "").partition("\n")[0],
         homepage=stanza.get("homepage", ""),

@@ -145,7 +145,7 @@ def test_states_reasons_and_architectures() -> None:
         ("libshared", "i386"): ("installed", "automatic"),
         ("docs", "all"): ("installed", "automatic"),
         ("gone", "amd64"): ("config-files", "manual"),
-        ("half", "amd64"): ("reinstreq", "manual"),
+        ("half", "amd64"): ("half-installed", "manual"),
         ("dpkg", "amd64"): ("installed", "manual"),
     }
 
