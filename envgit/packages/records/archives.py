@@ -3,11 +3,25 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 
-from envgit.packages.records.model import Declined, Format, Record, lines_of, numbered
+from envgit.packages.records.model import (
+    Clash,
+    Decide,
+    Declined,
+    Format,
+    Record,
+    Taken,
+    lines_of,
+    numbered,
+    undecided,
+)
 
 _BLOCK = 512
+_GZIP = 31
+"""zlib's window bits for gzip (zlib manual, inflateInit2)."""
 # apk-tools, src/database.c: NAME-VERSION-rN.CHECKSUM.KIND
 _SCRIPT = re.compile(rb"\A(.+)-[^-]+-r[0-9]+\.[^.]+\.[a-z-]+\Z", re.DOTALL)
 _BEGIN, _END = b"-----BEGIN ", b"-----END "
@@ -54,6 +68,49 @@ class Tar(Format):
         members = [record.data for record in records if record.key != b"\xff"]
         ends = [record.data for record in records if record.key == b"\xff"]
         return b"".join([*members, *ends])
+
+
+class CompressedTar(Tar):
+    """The same in gzip, as apk has it since 3.0. What is merged is compressed anew; a side that is
+    taken as it is stays as it is."""
+
+    def merge(
+        self,
+        base: bytes | None,
+        ours: bytes,
+        theirs: bytes,
+        decide: Decide = undecided,
+        favour: str | None = None,
+    ) -> tuple[bytes, tuple[Clash, ...]]:
+        """See `Format.merge`."""
+        before, here, there = (self._opened(data) for data in (base or b"", ours, theirs))
+        merged, clashes = super().merge(before, here, there, decide, favour)
+        known = {here: ours, there: theirs}
+        return known.get(merged) or _packed(merged), clashes
+
+    def compose(self, base: bytes, other: bytes, taken: Taken) -> bytes:
+        """See `Format.compose`."""
+        here, there = self._opened(base), self._opened(other)
+        made = super().compose(here, there, taken)
+        if made == there:
+            return other
+        return base if made == here else _packed(made)
+
+    def _opened(self, data: bytes) -> bytes:
+        if not data:
+            return b""
+        try:
+            opened = zlib.decompressobj(wbits=_GZIP)
+            found = opened.decompress(data, self.limit)
+        except zlib.error as error:
+            raise Declined("it is not compressed by gzip") from error
+        if opened.unconsumed_tail or not opened.eof or opened.unused_data:
+            raise Declined("it is too large, cut short, or something follows")
+        return found
+
+
+def _packed(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
 
 
 class Certificates(Format):

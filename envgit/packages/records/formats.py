@@ -9,7 +9,7 @@ from functools import cache
 from envgit.packages.records import lines
 from envgit.packages.records.accounts import GROUP, GSHADOW, PASSWD, SHADOW, Ranges
 from envgit.packages.records.alternatives import Alternatives
-from envgit.packages.records.archives import Certificates, Tar
+from envgit.packages.records.archives import Certificates, CompressedTar, Tar
 from envgit.packages.records.ldcache import LoaderCache
 from envgit.packages.records.lines import Diversions, Lines
 from envgit.packages.records.logs import Log
@@ -33,6 +33,7 @@ _PLACES: tuple[tuple[str, Format], ...] = (
     ("var/lib/pam/seen", Lines(lines.whole, "the profile")),
     (r"(?:usr/)?lib/apk/db/installed", Stanzas(b"P", noun="package")),
     (r"(?:usr/)?lib/apk/db/scripts\.tar", Tar()),
+    (r"(?:usr/)?lib/apk/db/scripts\.tar\.gz", CompressedTar()),
     (r"(?:usr/)?lib/apk/db/triggers", Lines(lines.first_word, "the trigger of")),
     ("etc/apk/world", Lines(lines.world, "package")),
     ("etc/passwd", PASSWD),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sqlite3
 import struct
@@ -153,6 +154,15 @@ def test_scripts_of_apk() -> None:
         assert whole.extractfile(two).read() == b"b" * 600  # type: ignore[union-attr]
     assert clashes == ()
     assert form.compose(packed(one), packed(one, two), lambda name: name == "b-c")
+    zipped = format_for(b"lib/apk/db/scripts.tar.gz")
+    assert zipped is not None
+    sides = [gzip.compress(packed(*names)) for names in ([one], [one, two], [one, three])]
+    made, _ = zipped.merge(sides[0], sides[1], sides[2])
+    assert gzip.decompress(made) == merged
+    assert zipped.merge(sides[0], sides[1], sides[0])[0] == sides[1]
+    for damaged in (sides[2][:-20], sides[2] + b"x", b"x", gzip.compress(b"\0" * (65 << 20))):
+        with pytest.raises(Declined):
+            zipped.merge(sides[0], sides[1], damaged)
 
 
 # -- ld.so.cache --------------------------------------------------------------------------------
