@@ -179,11 +179,15 @@ class Problems:
         self._said: set[Problem] = set()
 
     def tell(self, problems: Iterable[Problem]) -> None:
-        """Warn of those that were not said yet."""
-        for one in problems:
+        """Warn of those that were not said yet, once for each reason."""
+        reasons: dict[str, list[Problem]] = {}
+        for one in dict.fromkeys(problems):
             if one not in self._said:
                 self._said.add(one)
-                path, reason = self._app.out.path(one.path), plain(one.reason)
-                self._app.out.warning(
-                    f"packages of {one.manager} in {path} are not known: {reason}"
-                )
+                reasons.setdefault(one.reason, []).append(one)
+        for reason, found in reasons.items():
+            path = self._app.out.path(found[0].path)
+            what = f"packages of {found[0].manager} in {path}"
+            if len(found) > 1:
+                what += f", and {len(found) - 1} more,"
+            self._app.out.warning(f"{what} are not known: {plain(reason)}")

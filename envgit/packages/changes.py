@@ -134,8 +134,11 @@ def examine(
     found: dict[_Pair, PackageChange] = {}
     kept: dict[tuple[PackageId, str], _Pair] = {}
     gone: set[Package] = set()
-    for pair in _pairs(_readable(0, both), _readable(1, both), _Beside(old, new)):
+    unread = _Unread(both)
+    for pair in _pairs(_whole(both[0]), _whole(both[1]), _Beside(old, new)):
         kind = pair.kind
+        if unread.hides(pair):
+            continue
         if kind in (None, CHANGED, REINSTALLED) and pair.old is not None and pair.new is not None:
             kept[pair.old.id, pair.old.version] = pair
         elif pair.old is not None:
@@ -144,7 +147,7 @@ def examine(
             own = work.claim(pair) if claims and kind not in (CHANGED, REINSTALLED) else ()
             found[pair] = PackageChange(kind, pair.old, pair.new, own)
     for owner, paths in work.owners().items() if owners else ():
-        if owner not in gone:
+        if owner not in gone and not unread.has(owner):
             pair = kept.get((owner.id, owner.version), _Pair(owner, owner))
             looked = work.judge(pair, paths, pair.kind)
             if looked is not None:
@@ -173,15 +176,36 @@ def _by_name(change: PackageChange) -> tuple[int, bytes, str, str, str]:
 # -- pairing ----------------------------------------------------------------------------------
 
 
-def _readable(side: int, both: tuple[Contents, Contents]) -> list[Package]:
-    """The packages of a side, without those of units that the other side could not read: they
-    did not go."""
-    unknown = {(problem.manager, problem.path) for problem in both[1 - side].problems}
-    return [
-        one
-        for one in both[side].packages
-        if not one.carried_by and (one.manager, one.unit) not in unknown
-    ]
+def _whole(contents: Contents) -> list[Package]:
+    """The packages of a side that are no part of others."""
+    return [one for one in contents.packages if not one.carried_by]
+
+
+class _Unread:
+    """What cannot be told because a side's databases could not be read.
+
+    Of a manager that keeps a record for each package nobody knows which package an unreadable
+    record was of: whatever has no counterpart in its directory may have it there.
+    """
+
+    def __init__(self, both: tuple[Contents, Contents]) -> None:
+        self._folders = [
+            {(one.manager, one.path.rpartition(b"/")[0]) for one in side.problems} for side in both
+        ]
+        self._units = {(one.manager, one.path) for side in both for one in side.problems}
+
+    def hides(self, pair: _Pair) -> bool:
+        """Whether a package seems to have come or gone because the other side is not known."""
+        for side, package in ((0, pair.new), (1, pair.old)):
+            other = pair.old if side == 0 else pair.new
+            if package is not None and other is None:
+                folder = package.unit.rpartition(b"/")[0]
+                return (package.manager, folder) in self._folders[side]
+        return False
+
+    def has(self, package: Package) -> bool:
+        """Whether the record of a package was not read on one of the sides."""
+        return (package.manager, package.unit) in self._units
 
 
 def _pairs(

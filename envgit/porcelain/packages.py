@@ -15,7 +15,7 @@ from envgit.layers.entry import find_directory, find_entry, join
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
 from envgit.packages.changes import ABSENT, PackageChange
-from envgit.packages.inventory import Inventory
+from envgit.packages.inventory import Contents, Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem, Shipped
@@ -103,8 +103,7 @@ def packages(
     """
     wanted = {_manager(name) for name in managers}
     inventory = _inventory(repository, revision)
-    found = [one for one in inventory.contents.packages if one.state not in ABSENT]
-    _require(found, names, revision)
+    found = _require(inventory.contents, names, revision)
     asked = [Named.parse(name) for name in names]
     chosen = [
         one
@@ -120,8 +119,7 @@ def packages(
 def files_of(repository: Repository, name: str, revision: str | None = None) -> list[OwnedFile]:
     """The files that a package (or those of a pattern) brought. Raises NoSuchPackage."""
     inventory = _inventory(repository, revision)
-    found = [one for one in inventory.contents.packages if one.state not in ABSENT]
-    _require(found, [name], revision)
+    found = _require(inventory.contents, [name], revision)
     asked = Named.parse(name)
     files = []
     for package in sorted(filter(asked.matches, found), key=_by_name):
@@ -162,7 +160,7 @@ def require_known(repository: Repository, names: Sequence[str]) -> None:
     pattern of: to be asked where a history knows nothing of a package."""
     head = repository.git.head().commit
     if head is not None:
-        _require(inventories.of_commit(repository, head).contents.packages, names, "HEAD")
+        _require(inventories.of_commit(repository, head).contents, names, "HEAD")
 
 
 # -- blame --------------------------------------------------------------------------------------
@@ -175,8 +173,7 @@ def blame(repository: Repository, name: str, revision: str | None = None) -> lis
     another manager's package came with that. Raises NoSuchPackage.
     """
     inventory = _inventory(repository, revision)
-    known = [one for one in inventory.contents.packages if one.state not in ABSENT]
-    _require(known, [name], revision)
+    known = _require(inventory.contents, [name], revision)
     asked = Named.parse(name)
     wanted = sorted(filter(asked.matches, known), key=_by_name)
     whole = (_carrier(inventory, one) if one.carried_by else one for one in wanted)
@@ -282,14 +279,21 @@ def _manager(name: str) -> str:
     return found
 
 
-def _require(found: Sequence[Package], names: Iterable[str], revision: str | None) -> None:
-    """Raise NoSuchPackage for a name without wildcards that no package has."""
+def _require(contents: Contents, names: Iterable[str], revision: str | None) -> list[Package]:
+    """The packages that are there. Raises NoSuchPackage for a name without wildcards that none of
+    them has."""
+    found = [one for one in contents.packages if one.state not in ABSENT]
     for name in names:
         asked = Named.parse(name)
         if not asked.is_pattern and not any(map(asked.matches, found)):
             where = f"in {revision}" if revision is not None else "here"
             known = {one.name for one in found}
-            raise NoSuchPackage(f"no package '{name}' is installed {where}", asked.pattern, known)
+            error = NoSuchPackage(f"no package '{name}' is installed {where}", asked.pattern, known)
+            if contents.problems:
+                at = f" {revision}" if revision is not None else ""
+                error.hint = f"not all databases can be read: see 'envgit packages --problems{at}'"
+            raise error
+    return found
 
 
 def _by_name(package: Package) -> tuple[object, ...]:

@@ -68,13 +68,13 @@ def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | 
 
 def phrase(change: PackageChange) -> str:
     """What was done to one package: ``upgrade libssl3 3.0.11-1 → 3.0.13-1``."""
-    name = _plain(change.package.name)
+    name = plain(change.package.name)
     verb = _VERBS.get(change.kind)
     if verb is None:
         return f"mark {name} as {_mark(change)}"
     if change.kind in (kinds.UPGRADED, kinds.DOWNGRADED) and change.old and change.new:
-        return f"{verb} {name} {_plain(change.old.version)} → {_plain(change.new.version)}"
-    return f"{verb} {name} {_plain(change.package.version)}".rstrip()
+        return f"{verb} {name} {plain(change.old.version)} → {plain(change.new.version)}"
+    return f"{verb} {name} {plain(change.package.version)}".rstrip()
 
 
 def called(manager: str) -> str:
@@ -122,7 +122,7 @@ def _alike(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """What a database says, in one line."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
@@ -145,4 +145,4 @@ def hook_lines(changes: Sequence[PackageChange]) -> bytes:
 
 
 def _word(text: str) -> str:
-    return _plain("?".join(text.split())) or "-"
+    return plain("?".join(text.split())) or "-"

@@ -33,11 +33,18 @@ def _same_packages(
     repository: Repository, packages: Sequence[str]
 ) -> Callable[[Point, Point | None], bool]:
     from envgit.porcelain.foundation.packagechanges import History, Named
+    from envgit.porcelain.foundation.packagewords import plain
 
     history, names = History(repository), [Named.parse(name) for name in packages]
+    said: set[str] = set()
 
     def same(point: Point, parent: Point | None) -> bool:
-        return not history.between(None if parent is None else parent.id, point.id).only(names)
+        found = history.between(None if parent is None else parent.id, point.id)
+        for one in found.problems:
+            if one.reason not in said:
+                said.add(one.reason)
+                repository.notify(f"warning: not all packages are known: {plain(one.reason)}")
+        return not found.only(names)
 
     return same
 
