@@ -32,7 +32,10 @@ _TABLE: tuple[tuple[str, Derived], ...] = (
     (r"usr/share/mime/mime\.cache", Derived(DROP, "xdgmime reads globs2 and magic without it")),
     (r"usr/share/icons/.*/icon-theme\.cache", Derived(DROP, "GTK scans the theme without it")),
     (r"var/cache/(?:dnf|yum|apk|pacman)/.*", Derived(DROP, "the package manager fetches it again")),
-    (r"var/lib/(?:rpm|rpmdb)/\.rpm\.lock", Derived(DROP, "a lock is nobody's once nothing runs")),
+    (
+        r"(?:usr/lib/sysimage/rpm|var/lib/rpm)/(?:\.rpm\.lock|rpmdb\.sqlite-shm)",
+        Derived(DROP, "a lock, and sqlite's index of a log, are nobody's once nothing runs"),
+    ),
     (r"(?:.*/)?node_modules/\.package-lock\.json", Derived(DROP, "npm reads the directories")),
     (r"root/\.(?:cache|npm/_cacache|npm/_logs)/.*", Derived(DROP, "a cache of downloads")),
     (r"var/lib/dpkg/lock(?:-frontend)?", Derived(DROP, "a lock is nobody's once nothing runs")),

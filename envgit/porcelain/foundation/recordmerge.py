@@ -104,11 +104,24 @@ def _merged(
         if data is None:
             return None
         contents.append(data)
+    if sides.path.endswith(b".sqlite") and _has_log(sides.path, read):
+        return None
     base, ours, theirs = contents
     try:
         return form.merge(base, ours or b"", theirs or b"", plan.decide(sides.path), favour)
     except Declined:
         return None
+
+
+def _has_log(path: bytes, read: Read) -> bool:
+    """Whether a database of sqlite is not whole without the log beside it on some side."""
+    for side in ("base", "ours", "theirs"):
+        try:
+            if read(side, path + b"-wal", 0) != b"":
+                return True
+        except EnvgitError:
+            continue  # it has none
+    return False
 
 
 def _words(clash: Clash, labels: tuple[str, str]) -> str:
