@@ -86,6 +86,10 @@ class _Pair:
     new: Package | None
 
     @property
+    def sides(self) -> tuple[Package, ...]:
+        return tuple(one for one in (self.old, self.new) if one is not None)
+
+    @property
     def kind(self) -> str | None:
         """What their records say became of it; None if they say the same."""
         there, here = _is_there(self.old), _is_there(self.new)
@@ -138,6 +142,7 @@ def examine(
     for pair in _pairs(_whole(both[0]), _whole(both[1]), _Beside(old, new)):
         kind = pair.kind
         if unread.hides(pair):
+            gone.update(pair.sides)
             continue
         if kind in (None, CHANGED, REINSTALLED) and pair.old is not None and pair.new is not None:
             kept[pair.old.id, pair.old.version] = pair

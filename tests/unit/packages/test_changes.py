@@ -279,6 +279,26 @@ def test_a_database_that_cannot_be_read_is_no_removal() -> None:
         assert [problem.manager for problem in found.problems] == ["dpkg"]
 
 
+def test_of_a_folder_with_an_unreadable_record_nothing_seems_to_go() -> None:
+    site = b"opt/lib/python3.11/site-packages/"
+    metadata = b"Metadata-Version: 2.1\nName: thing\nVersion: 1\n"
+    record = b"thing.py,,\nthing-1.dist-info/METADATA,,\n"
+    old = MemoryFiles(
+        {
+            site + b"thing-1.dist-info/METADATA": metadata,
+            site + b"thing-1.dist-info/RECORD": record,
+            site + b"thing.py": b"1",
+        }
+    )
+    broken = site + b"thing-2.dist-info/METADATA"
+    new = MemoryFiles({broken: metadata, site + b"thing.py": b"2"})
+    del new.files[broken]
+    one, other = inventory_of(old), inventory_of(new)
+    found = examine(one, other, changes(old.tree, new.tree))
+    assert found.changes == []
+    assert [problem.manager for problem in found.problems] == ["pip"]
+
+
 # -- laws and cost --------------------------------------------------------------------------------
 
 STATES = st.dictionaries(
