@@ -67,6 +67,21 @@ def test_run_loads_nothing_that_is_slow(project: Path, command: tuple[str, ...])
         assert ("click" in names) == (command[1].startswith("-") and command[1] != "--")
 
 
+@pytest.mark.root
+@pytest.mark.needs("overlay")
+def test_packages_are_loaded_where_something_changed(project: Path) -> None:
+    for command in (("status",), ("log", "--stat"), ("diff",), ("status", "-s")):
+        names = loaded(*command, cwd=project)
+        assert not [name for name in names if name.startswith("envgit.packages")], command
+    cli.run(["run", "sh", "-c", "echo x > /root/changed"], cwd=project).ok()
+    names = loaded("status", "--porcelain", cwd=project)
+    assert not [name for name in names if name.startswith("envgit.packages")]
+    # Libraries for versions and archives are for those whose packages changed.
+    names = loaded("status", cwd=project)
+    assert "envgit.packages.changes" in names
+    assert not names & {"univers", "debian", "packaging", "zipfile", "email"}
+
+
 def test_version_and_help_load_no_git(tmp_path: Path) -> None:
     for command in (("--version",), ("help",)):
         names = loaded(*command, cwd=tmp_path)
