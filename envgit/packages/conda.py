@@ -18,7 +18,7 @@ from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key
 from envgit.packages.paths import resolver
 
 _META = b"conda-meta"
-_LARGEST = 128 << 20
+_LARGEST = 48 << 20
 _MOST_FILES = 1_000_000
 
 

@@ -16,8 +16,9 @@ from envgit.packages.model import Files, Package, Unit, Unreadable
 from envgit.packages.paths import resolver
 
 _LARGEST = 16 << 20
-_ZIPPED = 128 << 20
-_LIST = 64 << 20
+_ZIPPED = 64 << 20
+_MOST_ZIPPED = 100_000
+_LIST = 16 << 20
 
 
 def egg(unit: Unit, place: bytes, files: Files) -> Package:
@@ -111,6 +112,8 @@ def _read(unit: bytes, files: Files) -> tuple[bytes, bytes]:
 def _zipped(data: bytes) -> tuple[bytes, bytes]:
     import zipfile  # 20 ms that hardly any environment needs
 
+    if data.count(b"PK\x01\x02") > _MOST_ZIPPED:
+        raise Unreadable(f"it has more than {_MOST_ZIPPED} files")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = []

@@ -14,6 +14,7 @@ from envgit.layers.entry import Directory, Kind, find_directory, find_entry, joi
 from envgit.packages import gemspec
 from envgit.packages.beneath import files_below
 from envgit.packages.carriers import system_manager
+from envgit.packages.jsontext import text
 from envgit.packages.model import Files, Package, Shipped, Unit, key_of
 
 _FOLDER = b"specifications"
@@ -42,16 +43,16 @@ class Gem:
         default = unit.path.rpartition(b"/")[0].endswith(b"/default")
         yield Package(
             manager=self.name,
-            name=spec.name,
-            version=spec.version,
-            architecture=spec.platform,
+            name=text(spec.name, 512),
+            version=text(spec.version, 256),
+            architecture=text(spec.platform, 256),
             place=place,
             unit=unit.path,
             state="default" if default else "installed",
             carried_by=_carrier(unit.path, place, default, files),
-            summary=" ".join(spec.values.get("summary", "").split())[:1024],
+            summary=text(spec.values.get("summary")),
             license=" OR ".join(spec.licenses)[:1024],
-            homepage=spec.values.get("homepage", "")[:1024],
+            homepage=text(spec.values.get("homepage")),
             requires=tuple(spec.requires),
         )
 
@@ -110,6 +111,6 @@ def _programs(package: Package, files: Files) -> Iterator[bytes]:
             path = join(shelf, encoded)
             entry = find_entry(files.tree, path)
             if entry is not None and entry.kind == Kind.FILE and entry.size < 1 << 16:
-                text = files.read(path, 1 << 16)
+                script = files.read(path, 1 << 16)
                 if b"RubyGems" in text and mark[1] in text:
                     yield path

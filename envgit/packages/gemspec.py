@@ -25,6 +25,7 @@ _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "s": " ", "0": "\0"}
 _LONGEST = 1 << 16
 """Characters of a line that is looked at; only lists of files are longer."""
 
+_LONGEST_RELATION = 4096
 _MOST = 1000
 
 
@@ -69,7 +70,12 @@ def _statement(line: str, found: Gemspec) -> None:
     if needs is not None:
         name, *bounds = strings(needs.group(1))[:_MOST] or [""]
         relation = f"{name} ({', '.join(bounds)})" if bounds and bounds != [">= 0"] else name
-        if name and relation not in found.requires and len(found.requires) < _MOST:
+        if (
+            name
+            and len(relation) <= _LONGEST_RELATION
+            and relation not in found.requires
+            and len(found.requires) < _MOST
+        ):
             found.requires.append(relation)
         return
     match = _LINE.fullmatch(line)

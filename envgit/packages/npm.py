@@ -15,6 +15,7 @@ in it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from envgit.layers.entry import Directory, Entry, Kind, find_directory, find_entry, is_path, join
@@ -34,6 +35,7 @@ _OTHERS = (b".modules.yaml", b".yarn-integrity", b".yarn-state.yml")
 _LARGEST_LOCK = 32 << 20
 _LARGEST_JSON = 4 << 20
 _MOST = 100_000
+_MOST_WISHES = 10_000
 _DEEPEST = 64
 """Directories ``node_modules`` in one another."""
 
@@ -153,7 +155,7 @@ def _nested(directory: Directory | None, path: bytes = b"") -> Iterator[tuple[by
                 continue
             count += 1
             if count > _MOST:
-                raise Unreadable(f"more than {_MOST} packages in one")
+                return
             inner = join(join(at, _MODULES), name)
             yield inner, below
             stack.append((inner, below, depth + 1))
@@ -322,15 +324,22 @@ def _package(
 def _requires(described: dict[str, Any]) -> Iterator[str]:
     """``NAME@RANGE``, with `` (optional)`` after what may be absent."""
     optional = table(described.get("optionalDependencies"))
-    for name, wanted in table(described.get("dependencies")).items():
+    for name, wanted in _wishes(described, "dependencies"):
         if name not in optional:
             yield f"{name}@{text(wanted)}"
-    for name, wanted in optional.items():
+    for name, wanted in _wishes(described, "optionalDependencies"):
         yield f"{name}@{text(wanted)} (optional)"
     meta = table(described.get("peerDependenciesMeta"))
-    for name, wanted in table(described.get("peerDependencies")).items():
+    for name, wanted in _wishes(described, "peerDependencies"):
         may = table(meta.get(name)).get("optional") is True
         yield f"{name}@{text(wanted)}" + (" (optional)" if may else "")
+
+
+def _wishes(described: dict[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    for name, wanted in islice(table(described.get(kind)).items(), _MOST_WISHES):
+        # No name on the registry is longer than 214 characters.
+        if len(name) <= 512:
+            yield name, wanted
 
 
 def _license(described: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ _NOT_BELOW = (
 _METADATA = 16 << 20
 """Bytes of a METADATA or PKG-INFO; the largest on PyPI are long descriptions of 1 MB."""
 
-_RECORD = 128 << 20
+_RECORD = 32 << 20
 """Bytes of a RECORD; the largest packages on PyPI have 30,000 files, about 4 MB."""
 
 _INSTALLERS = {
