@@ -9,9 +9,10 @@ links are made (composing.py), no package manager runs and nothing is fetched.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError, Refused, UsageError
@@ -38,6 +39,10 @@ from envgit.repo.metadata import Metadata
 
 if TYPE_CHECKING:
     from envgit.packages.inventory import Inventory
+
+
+# Changes at which nobody looks, as long as there is one.
+_SOME = (Change(b"", None, None),)
 
 
 class PackageUnchanged(Refused):
@@ -151,7 +156,7 @@ class _Rollback:
         self._local = _Step(
             inventories.of_commit(repository, head),
             inventories.of_current(repository, current),
-            current.changes,
+            lambda: current.changes,
         )
         source = self._source(head)
         if self._commits or not current.changes:
@@ -262,8 +267,8 @@ class _Rollback:
             below = parents[0] if parents else None
             before = inventories.of_commit(self._repository, below)
             before.follow(here)
-            changed = changes(git.files(below), git.files(commit))
-            if self._counts(asked, files, _Step(before, here, changed)):
+            trees = git.files(below), git.files(commit)
+            if self._counts(asked, files, _Step(before, here, partial(changes, *trees))):
                 break
             if below is None:
                 self._require(asked, [inventories.of_commit(self._repository, head)], "in HEAD")
@@ -280,8 +285,8 @@ class _Rollback:
         want to take it back."""
         if any(map(asked.counts, step.packages())):
             return True
-        touched = any(change.path in files for change in step.changed)
-        return touched and any(map(asked.counts, step.packages(owners=True)))
+        touched = any(change.path in files for change in step.changed())
+        return touched and any(map(asked.counts, step.touched()))
 
     def _targets(self, split: Split, source: CommitId) -> list[Group]:
         """The groups that are asked for."""
@@ -378,16 +383,20 @@ class _Rollback:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What somebody did: two states and the paths that differ."""
+    """What somebody did: two states and what tells the paths that differ."""
 
     old: Inventory
     new: Inventory
-    changed: Sequence[Change]
+    changed: Callable[[], Sequence[Change]]
 
-    def packages(self, *, owners: bool = False) -> list[PackageChange]:
-        """The packages that changed; with ``owners`` those, too, of which only files did."""
-        examined = kinds.examine(self.old, self.new, self.changed, claims=False, owners=owners)
-        return examined.changes
+    def packages(self) -> list[PackageChange]:
+        """The packages that came, went or have other records."""
+        found = kinds.examine(self.old, self.new, _SOME, claims=False, owners=False)
+        return found.changes
+
+    def touched(self) -> list[PackageChange]:
+        """Those, too, of which only files changed."""
+        return kinds.examine(self.old, self.new, self.changed(), claims=False).changes
 
 
 @dataclass(frozen=True, slots=True)

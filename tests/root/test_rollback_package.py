@@ -151,6 +151,11 @@ def test_what_would_break_others_is_refused_with_the_relations(lab: Environment)
     back = told(lab, "--package", "lib", "--package", "late", "first")
     assert back == {"lib": ("2", "1"), "late": ("1", None), "app": ("2", "1")}
     check_dpkg(lab)
+    lab.envgit("undo").ok()
+    lab.sh("apt-mark -q auto late", message="nobody asked for it")
+    back = told(lab, "--package", "lib", "first")
+    assert back == {"lib": ("2", "1"), "late": ("1", None), "app": ("2", "1")}
+    check_dpkg(lab)
 
 
 def test_by_default_it_is_what_it_was_before_its_last_change(lab: Environment) -> None:

@@ -109,7 +109,10 @@ class Split:
         """The packages that changed."""
         self.new.follow(self.old)
         self.old.follow(self.new)
-        return examine(self.old, self.new, self.changed, owners=self.thorough).changes
+        # What belongs to whom, manifests tell again when paths are assigned.
+        thorough = self.thorough
+        found = examine(self.old, self.new, self.changed, claims=thorough, owners=thorough)
+        return found.changes
 
     @cached_property
     def names(self) -> frozenset[Name]:

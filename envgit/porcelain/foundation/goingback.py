@@ -22,7 +22,7 @@ class Closure:
     """Finds what mends a relation that packages have broken by going back to ``split.other``.
 
     ``refused`` are packages that would have had to go altogether, because they are not there: that
-    is for somebody to ask for by name.
+    is for somebody to ask for by name, unless they came as somebody else's dependencies.
     """
 
     def __init__(self, split: Split) -> None:
@@ -57,7 +57,7 @@ class Closure:
             group = self._by_name[name]
             assert group.change is not None
             there, here = group.change.new, group.change.old
-            if there is not None and there.state not in ABSENT:
+            if (there is not None and there.state not in ABSENT) or _came_along(here):
                 found.append(group)
             elif here is not None:
                 self.refused.append(here)
@@ -95,6 +95,11 @@ class Closure:
                     for word in _WORD.findall(text)[:1]:
                         found.setdefault(_plain(word), set()).add(name)
         return found
+
+
+def _came_along(package: Package | None) -> bool:
+    """Whether nobody asked for a package: its manager would take it away once nobody needs it."""
+    return package is not None and package.reason == "automatic"
 
 
 def _plain(word: str) -> str:
