@@ -99,10 +99,7 @@ def _carrier(unit: bytes, place: bytes, default: bool, files: Files) -> str:
 def _programs(package: Package, files: Files) -> Iterator[bytes]:
     """The small programs that RubyGems writes, which name the gem that they start."""
     spec = gemspec.parse(files.read(package.unit, _LARGEST))
-    mark = (
-        f"gem '{package.name}'".encode("utf-8", "replace"),
-        package.name.encode("utf-8", "replace"),
-    )
+    called = package.name.encode("utf-8", "replace")
     for name in spec.executables:
         encoded = name.encode("utf-8", "replace")
         if not encoded or b"/" in encoded:
@@ -112,5 +109,6 @@ def _programs(package: Package, files: Files) -> Iterator[bytes]:
             entry = find_entry(files.tree, path)
             if entry is not None and entry.kind == Kind.FILE and entry.size < 1 << 16:
                 script = files.read(path, 1 << 16)
-                if b"RubyGems" in text and mark[1] in text:
+                if b"RubyGems" in script and called in script:
                     yield path
+                    break
