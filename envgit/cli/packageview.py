@@ -32,7 +32,8 @@ _FEW = 3
 
 
 def lines(app: App, changes: Sequence[PackageChange]) -> Iterator[str]:
-    """One line for each change, in columns."""
+    """One line for each change, in columns; what was only written again comes last."""
+    changes = sorted(changes, key=lambda change: change.kind == "reinstalled")
     rows = [_row(app, change, names) for names in [_ambiguous(changes)] for change in changes]
     kinds = max((wrap.width(row[0]) for row in rows), default=0)
     names = max((wrap.width(row[1]) for row in rows), default=0)

@@ -42,13 +42,17 @@ def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | 
     ``words`` are of the command lines that did it: what they name comes first, in their order, then
     what is there for its own sake. Files that were modified by hand are nobody's installation.
     """
+    asked = _names(words)
     done = [one for one in changes if one.kind in _VERBS or _mark(one)]
+    # Some managers write everything again whatever they are asked to do.
+    again = [one for one in done if one.kind == kinds.REINSTALLED]
+    named = [one for one in again if _alike(one.package.name) in asked]
     # What became of a reason is worth a line, and a headline only when there is nothing else.
-    acts = [one for one in done if one.kind in _VERBS] or done
+    acts = [one for one in done if one.kind in _VERBS and one not in again] + named
+    acts = acts or again or done
     if not acts:
         return None
-    asked = _names(words)
-    rest = [one for one in done if one not in acts]
+    rest = [one for one in done if one not in acts and one not in again]
     ordered = sorted(acts, key=lambda one: _rank(one, asked)) + rest
     managers = list(dict.fromkeys(one.package.manager for one in ordered))
     heads = []

@@ -73,6 +73,16 @@ def test_a_reason_is_news_only_where_there_is_nothing_else() -> None:
     )
 
 
+def test_what_was_written_again_is_news_only_where_it_was_asked_for() -> None:
+    one = package("vim", "9")
+    again = PackageChange("reinstalled", one, one)
+    assert draft([again]) == "apt: reinstall vim 9\n"
+    assert draft([again, added("curl", "8")]) == "apt: install curl 8\n"
+    assert str(draft([again, added("curl", "8")], ["apt", "install", "--reinstall", "vim"])) == (
+        "apt: reinstall vim 9, +1 more\n\nreinstall vim 9\ninstall curl 8\n"
+    )
+
+
 def test_files_that_were_changed_by_hand_are_no_news() -> None:
     one = package("vim", "9")
     assert draft([PackageChange("modified", one, one, (b"etc/vimrc",))]) is None
