@@ -47,12 +47,13 @@ def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | 
     # Some managers write everything again whatever they are asked to do.
     again = [one for one in done if one.kind == kinds.REINSTALLED]
     named = [one for one in again if _alike(one.package.name) in asked]
+    acts = [one for one in done if one.kind in _VERBS and one.kind != kinds.REINSTALLED] + named
     # What became of a reason is worth a line, and a headline only when there is nothing else.
-    acts = [one for one in done if one.kind in _VERBS and one not in again] + named
-    acts = acts or again or done
+    marks = [one for one in done if one.kind not in _VERBS]
+    acts = acts or again or marks
     if not acts:
         return None
-    rest = [one for one in done if one not in acts and one not in again]
+    rest = marks if acts is not marks else []
     ordered = sorted(acts, key=lambda one: _rank(one, asked)) + rest
     managers = list(dict.fromkeys(one.package.manager for one in ordered))
     heads = []
