@@ -166,7 +166,12 @@ def suggesting() -> Iterator[None]:
     try:
         yield
     except NoSuchPackage as error:
-        near = suggest.similar(error.name, error.known)[:_FEW]
+        typed = error.name
+        near = [
+            name
+            for name in suggest.similar(typed, error.known)
+            if name.startswith(typed) or suggest.distance(typed, name) <= len(typed) // 2 + 1
+        ][:_FEW]
         if near and error.hint is None:
             error.hint = f"did you mean {' or '.join(repr(plain(name)) for name in near)}?"
         raise
