@@ -71,7 +71,7 @@ def log(
         entries = _reflogs(app, revisions, picked, query)
     else:
         entries = history.log(app.repository, revisions, paths=picked, query=query, keep=keep)
-    entries = _known(app, entries, query)
+    entries = _known(app, entries, revisions, query)
     if as_json:
         write_json(app, entries, picked, asked)
         return 0
@@ -82,18 +82,23 @@ def log(
     return 0
 
 
-def _known(app: App, entries: Iterable[LogEntry], query: Query) -> Iterator[LogEntry]:
-    """The entries. Where there is none, a package that is not known is an error."""
+def _known(
+    app: App, entries: Iterable[LogEntry], revisions: Sequence[str], query: Query
+) -> Iterator[LogEntry]:
+    """The entries. Where there is none, a package that no commit has is an error."""
     none = True
     for entry in entries:
         none = False
         yield entry
     if none and query.packages:
-        from envgit.cli.packageview import suggesting
+        from envgit.porcelain import history
         from envgit.porcelain.packages import require_known
 
-        with suggesting():
-            require_known(app.repository, query.packages)
+        # Whatever else is asked for: it may be what leaves the commits out.
+        every = history.Query(packages=query.packages, limit=1)
+        if next(history.log(app.repository, revisions, query=every), None) is None:
+            with packageview.suggesting():
+                require_known(app.repository, query.packages)
 
 
 def with_stdin(
