@@ -98,7 +98,7 @@ def _known(
         every = history.Query(packages=query.packages, limit=1)
         if next(history.log(app.repository, revisions, query=every), None) is None:
             with packageview.suggesting():
-                require_known(app.repository, query.packages)
+                require_known(app.repository, query.packages, revisions)
 
 
 def with_stdin(

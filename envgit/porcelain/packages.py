@@ -28,6 +28,7 @@ from envgit.porcelain.foundation.packagechanges import (
     manager_named,
 )
 from envgit.porcelain.foundation.paths import plain_path
+from envgit.porcelain.foundation.ranges import tips_of
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import Commit
 
@@ -155,12 +156,22 @@ def changes(repository: Repository, old: str | None = None, new: str | None = No
     return history.between(start, git.resolve(new))
 
 
-def require_known(repository: Repository, names: Sequence[str]) -> None:
-    """Raise NoSuchPackage for a plain name that is not installed in HEAD, nor anything it is a
-    pattern of: to be asked where a history knows nothing of a package."""
-    head = repository.git.head().commit
-    if head is not None:
-        _require(inventories.of_commit(repository, head).contents, names, "HEAD")
+def require_known(
+    repository: Repository, names: Sequence[str], revisions: Sequence[str] = ()
+) -> None:
+    """Raise NoSuchPackage for a plain name that is installed in none of the commits that
+    ``revisions`` begin at (HEAD): to be asked where a history knows nothing of a package."""
+    refused: NoSuchPackage | None = None
+    for commit in tips_of(repository, revisions).include:
+        where = repository.git.abbrev(commit) if revisions else "HEAD"
+        try:
+            _require(inventories.of_commit(repository, commit).contents, names, where)
+        except NoSuchPackage as error:
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 # -- blame --------------------------------------------------------------------------------------
