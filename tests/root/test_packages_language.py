@@ -286,11 +286,12 @@ def test_npm_finds_the_same_missing_and_invalid(tmp_path: Path) -> None:
 
     modules = app / "node_modules"
     os.remove(modules / ".package-lock.json")
-    for name, more in {
+    damage: dict[str, dict[str, Any]] = {
         "a": {"dependencies": {"@s/b": "^1", "lost": "1"}},
         "@s/b": {"peerDependencies": {"a": ">=2 || 0.x", "b": "*"}},
         "extra": {"optionalDependencies": {"a": "^3", "nowhere": "1"}, "version": "0.1.0"},
-    }.items():
+    }
+    for name, more in damage.items():
         path = modules / name / "package.json"
         told = json.loads(path.read_text()) if path.exists() else {"name": name}
         builders.tree(path.parent, {"package.json": json.dumps({**told, **more})})

@@ -126,6 +126,4 @@ def _starts(version: str, prefix: str) -> bool:
         # 1.0 also starts 1, which is the same.
         return prefix.startswith(f"{version}.") and not prefix[len(version) :].strip(".0")
     last = prefix[-1]
-    return not (rest[0].isdigit() and last.isdigit()) and not (
-        rest[0].isalpha() and last.isalpha()
-    )
+    return not (rest[0].isdigit() and last.isdigit()) and not (rest[0].isalpha() and last.isalpha())

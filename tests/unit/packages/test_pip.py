@@ -62,7 +62,12 @@ def dist_info(
     place: bytes, folder: bytes = b"zope_thing-1.0rc1.dist-info", **more: bytes | None
 ) -> dict[bytes, bytes]:
     """The files of an installed package; a name that is None is left out."""
-    held = {"METADATA": METADATA, "RECORD": RECORD, "INSTALLER": b"pip\n", **more}
+    held: dict[str, bytes | None] = {
+        "METADATA": METADATA,
+        "RECORD": RECORD,
+        "INSTALLER": b"pip\n",
+        **more,
+    }
     return {
         b"/".join((place, folder, name.replace("__", ".").encode())): data
         for name, data in held.items()
@@ -274,16 +279,16 @@ def test_as_pip_lists_this_environment() -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        {"METADATA": b""},
-        {"METADATA": b"Name: x\n"},
-        {"METADATA": None},
-        {"METADATA": b"\xff\xfe" + METADATA.decode().encode("utf-16")},
-        {"METADATA": b"Name: x\n" + b" y\n" * 500_000 + b"Version: "},
+        b"",
+        b"Name: x\n",
+        None,
+        b"\xff\xfe" + METADATA.decode().encode("utf-16"),
+        b"Name: x\n" + b" y\n" * 500_000 + b"Version: ",
     ],
 )
-def test_unreadable_metadata_are_a_problem(damage: dict[str, bytes | None]) -> None:
+def test_unreadable_metadata_are_a_problem(damage: bytes | None) -> None:
     started = time.monotonic()
-    inventory = inventory_of(MemoryFiles(dist_info(SITE, **damage)))
+    inventory = inventory_of(MemoryFiles(dist_info(SITE, METADATA=damage)))
     assert inventory.contents.packages == ()
     assert [one.manager for one in inventory.contents.problems] == ["pip"]
     assert time.monotonic() - started < 5
