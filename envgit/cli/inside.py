@@ -154,7 +154,7 @@ def _show(app: App, result: InsideResult) -> None:
     }[result.without.value]
     app.out.line(f"with everything but {'these' if several else 'this'}, {without}")
     if result.left_out:
-        app.out.line("(what needs it was left out, too)")
+        app.out.line("(left out with it, for they need it:)")
         _list(app, result.left_out)
 
 
@@ -172,7 +172,7 @@ def _show_culprit(app: App, culprit: Culprit, result: InsideResult) -> None:
     for said, pieces in (
         ("without these it could not be tested:", culprit.undecided),
         ("these cannot be told from it, for neither can be without the other:", culprit.bound),
-        ("these came along, which it needs; they do not make it fail:", culprit.along),
+        ("these had to come along, and do not make it fail:", culprit.along),
     ):
         if pieces:
             out.line(f"  {said}")

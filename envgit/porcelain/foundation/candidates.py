@@ -30,7 +30,7 @@ from envgit.porcelain.foundation.trials import Layered, Subject
 
 CONFIGURATION = "the run configuration"
 
-_WORD = re.compile(r"[@A-Za-z0-9][A-Za-z0-9+._/@-]*")
+_WORD = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9+._/-]*")
 _INFO = b"var/lib/dpkg/info/"
 # PEP 3147: what was compiled of a source goes where that goes.
 _BYTECODE = re.compile(rb"(.*/|)__pycache__/([^/]+?)\.[^/.]+-[^/.]+(?:\.opt-\w+)?\.pyc", re.DOTALL)
@@ -149,9 +149,12 @@ class Candidates:
         return {own} - present if own is not None else set()
 
     def _mentioned(self, one: Broken) -> set[int]:
-        words = set(map(_plain, _WORD.findall(one.relation)))
+        """The changes of packages of the same manager that a relation names."""
+        # What follows a semicolon is pip's condition (PEP 508), and names what is not needed.
+        words = _WORD.findall(one.relation.partition(";")[0])
+        keys = {(one.package.manager, _plain(word)) for word in words}
         own = self._places.get(_name(one.package))
-        return {place for word in words for place in self._names.get(word, ())} - {own}
+        return {place for key in keys for place in self._names.get(key, ())} - {own}
 
     @cached_property
     def _places(self) -> dict[tuple[str, bytes, str], int]:
@@ -162,16 +165,16 @@ class Candidates:
         }
 
     @cached_property
-    def _names(self) -> dict[str, set[int]]:
+    def _names(self) -> dict[tuple[str, str], set[int]]:
         """Which pieces a word of a relation may mean: names, and what they provide."""
-        found: dict[str, set[int]] = {}
+        found: dict[tuple[str, str], set[int]] = {}
         for place, piece in enumerate(self.pieces):
             if piece.group is None or piece.group.change is None:
                 continue
             for package in piece.group.change.sides:
                 texts = (package.name, *package.provides)
                 for word in filter(None, map(_WORD.search, texts)):
-                    found.setdefault(_plain(word[0]), set()).add(place)
+                    found.setdefault((package.manager, _plain(word[0])), set()).add(place)
         return found
 
     # -- states -----------------------------------------------------------------------------------
