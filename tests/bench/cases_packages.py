@@ -137,33 +137,41 @@ def _lists(bench: Bench, lab: Lab) -> Table:
     paths = [f"--path={plain}/{where}" for where in (_PIP_PLACE, "usr/lib/python3/dist-packages")]
     pip = [PYTHON, "-m", "pip", "list", "--disable-pip-version-check", *paths]
     sbom = ("export", "--sbom", "new", "-")
-    found = bench.race(
-        [
-            Competitor("read", lambda _: lab.command("packages", "new"), before=lab.forget),
-            Competitor("known", lambda _: lab.command("packages", "new")),
-            Competitor("worktree", lambda _: lab.command("packages")),
-            Competitor("json", lambda _: lab.command("packages", "--json", "new")),
-            Competitor("sbom", lambda _: lab.command(*sbom)),
-            Competitor("spdx", lambda _: lab.command("export", "--sbom=spdx-json", *sbom[2:])),
-            Competitor("dpkg", lambda _: Command(dpkg)),
-            Competitor("pip", lambda _: Command(pip)),
-        ],
-        bench.repeat * 2,
+    spdx = ("export", "--sbom=spdx-json", "new", "-")
+    # Title, command line, whether databases are read anew, and what it is compared with.
+    lines = (
+        ("packages --manager apt, read", ("packages", "--manager", "apt", "new"), True, "dpkg"),
+        ("packages --manager apt", ("packages", "--manager", "apt", "new"), False, "dpkg"),
+        ("packages --manager pip, read", ("packages", "--manager", "pip", "new"), True, "pip"),
+        ("packages --manager pip", ("packages", "--manager", "pip", "new"), False, "pip"),
+        ("packages, read", ("packages", "new"), True, "both"),
+        ("packages", ("packages", "new"), False, "both"),
+        ("packages of the worktree", ("packages",), False, "both"),
+        ("packages --json", ("packages", "--json", "new"), False, "both"),
+        ("export --sbom, read", sbom, True, "both"),
+        ("export --sbom", sbom, False, "both"),
+        ("export --sbom=spdx-json", spdx, False, "both"),
     )
+    racers = [
+        Competitor(
+            title,
+            lambda _, words=words: lab.command(*words),  # type: ignore[misc]
+            before=lab.forget if read else lambda _: None,
+        )
+        for title, words, read, _ in lines
+    ]
+    racers += [
+        Competitor("dpkg", lambda _: Command(dpkg)),
+        Competitor("pip", lambda _: Command(pip)),
+    ]
+    found = bench.race(racers, bench.repeat * 2)
     shutil.rmtree(plain)
-    titles = {
-        "read": "packages COMMIT, databases read",
-        "known": "packages COMMIT, known",
-        "worktree": "packages",
-        "json": "packages --json COMMIT",
-        "sbom": "export --sbom",
-        "spdx": "export --sbom=spdx-json",
-        "dpkg": "dpkg-query -W",
-        "pip": "pip list",
-    }
-    both = Sample([found["dpkg"].median + found["pip"].median])
-    rows = [[titles[name], figure(found[name]), ratio(found[name], both)] for name in titles]
-    head = ("What is installed", "ms", "over dpkg-query and pip list")
+    found["both"] = Sample([found["dpkg"].median + found["pip"].median])
+    rows = [
+        [title, figure(found[title]), ratio(found[title], found[peer])] for title, *_, peer in lines
+    ]
+    rows += [["dpkg-query -W", figure(found["dpkg"]), "-"], ["pip list", figure(found["pip"]), "-"]]
+    head = ("What is installed", "ms", "over dpkg-query, pip list or both")
     return Table("packages", head, rows)
 
 
@@ -345,15 +353,10 @@ def _history(bench: Bench, lab: Lab) -> Table:
     }
     rows = []
     for name in lines:
-        cold = found.get(f"{name}, cold")
-        rows.append(
-            [
-                name,
-                figure(cold),
-                figure(found[name]),
-                ratio(found[name], found.get(floors.get(name, ""))),
-            ]
-        )
-    head = ("Command", "databases read, ms", "known, ms", "over the plain one")
+        cold, known = found.get(f"{name}, cold"), found[name]
+        plain = found.get(floors.get(name, ""))
+        rows.append([name, figure(cold), ratio(cold, plain), figure(known), ratio(known, plain)])
+    over = "over the plain one"
+    head = ("Command", "databases read, ms", over, "known, ms", over)
     note = f"{HISTORY} commits, of which each twentieth changed dpkg's database."
     return Table("histories of packages", head, rows, [note])
