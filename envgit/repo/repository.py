@@ -74,7 +74,7 @@ class GitRepository:
     @classmethod
     def create(cls, path: str, *, initial_branch: str = "main") -> GitRepository:
         """Make a bare repository, as git init --bare, at ``path`` (made if need be)."""
-        for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+        for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "hooks"):
             os.makedirs(os.path.join(path, folder), exist_ok=True)
         config = (
             "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
