@@ -20,10 +20,10 @@ class Node:
     """All npm packages of a state, by the directory that they are in."""
 
     def __init__(self, packages: Sequence[Package], owning: Owning | None) -> None:
-        self._named: dict[tuple[bytes, str], Package] = {}
+        self._named: dict[tuple[bytes, str], list[Package]] = {}
         for package in packages:
             if package.manager == "npm":
-                self._named[package.place, package.name] = package
+                self._named.setdefault((package.place, package.name), []).append(package)
 
     def needs(self, package: Package) -> Iterator[Need]:
         for relation in package.requires:
@@ -31,23 +31,26 @@ class Node:
             name, at, wanted = wish[1:].partition("@")
             name = wish[:1] + name
             found = self._find(package, name)
-            if found is None:
+            if not found:
                 if wish == relation:
                     yield Need(relation, (), absent(name))
                 continue
-            fits = not at or satisfies(found.version, wanted)
-            yield Need(relation, (found,), "" if fits else wrong_version(found))
+            # pnpm keeps several versions for one project, and links each to who wants it.
+            fitting = tuple(one for one in found if not at or satisfies(one.version, wanted))
+            yield Need(
+                relation, fitting or tuple(found), "" if fitting else wrong_version(found[0])
+            )
 
     def refuses(self, package: Package) -> Iterator[Need]:
         """npm's packages have no conflicts but peers, which are needs."""
         return iter(())
 
-    def _find(self, package: Package, name: str) -> Package | None:
+    def _find(self, package: Package, name: str) -> list[Package]:
         own = package.name.encode("utf-8", "surrogateescape")
         place = b"/".join(part for part in (package.place, b"node_modules", own) if part)
         while True:
-            found = self._named.get((place, name))
-            if found is not None or not place:
+            found = self._named.get((place, name), [])
+            if found or not place:
                 return found
             place = _above(place)
 

@@ -297,6 +297,16 @@ def test_npm_looks_upward() -> None:
     ]
 
 
+def test_pnpm_has_several_versions_for_one_project() -> None:
+    packages = [
+        Package("npm", "debug", "2.6.9", place=b"srv/app", requires=("ms@2.0.0",)),
+        Package("npm", "ms", "2.1.3", place=b"srv/app"),
+        Package("npm", "ms", "2.0.0", place=b"srv/app"),
+    ]
+    assert relations.missing(packages) == []
+    assert relations.missing(packages[:2])
+
+
 @pytest.mark.parametrize(
     ("wanted", "fitting", "unfitting"),
     [
