@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,69 +17,13 @@ import pytest
 
 from tests.support import builders, cli, labs, probes
 from tests.support.labs import Lab
-from tests.support.pkglabs import chains, debs, place, real, wheels
-from tests.support.pkglabs.place import Environment
+from tests.support.pkglabs.recorded import NAMES, SITE, WHOLE, fails_with, install, simply, upgrade
 from tests.support.scenarios import Shelf
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.needs("overlay", "mountns", "trusted_xattr", "mknod"),
 ]
-
-SITE = "usr/lib/python3.11/site-packages"
-COUNT = 24
-
-# Each state that is tried is whole: the version that pip's record of a package tells is that of its
-# file, there is no second record, and what a package needs is there.
-WHOLE = f"""
-cd /{SITE}
-for file in *.py; do
-    name=${{file%.py}}
-    set -- $name-*.dist-info
-    [ "$*" = "$name-$(cat $file).dist-info" ] || {{ echo "broken: $*"; exit 99; }}
-    while read need version; do
-        [ "$(cat $need.py)" -ge "$version" ] || {{ echo "$name lacks $need"; exit 99; }}
-    done < $1/needs
-done
-"""
-
-
-def install(root: str, name: str, version: int, needs: Mapping[str, int] | None = None) -> None:
-    """As pip would: ``name.py`` has the version, ``name/a`` and ``name/b`` more; and the record."""
-    site = Path(root, SITE)
-    for old in site.glob(f"{name}-*.dist-info"):
-        shutil.rmtree(old)
-    info = site / f"{name}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (site / name).mkdir(exist_ok=True)
-    files = {
-        f"{name}.py": f"{version}\n",
-        f"{name}/a": f"a{version}\n",
-        f"{name}/b": f"b{version}\n",
-    }
-    for path, text in files.items():
-        (site / path).write_text(text)
-    required = "".join(f"Requires-Dist: {one}>={least}\n" for one, least in (needs or {}).items())
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}"
-    )
-    (info / "needs").write_text("".join(f"{one} {n}\n" for one, n in (needs or {}).items()))
-    listed = [*files, *(f"{info.name}/{one}" for one in ("METADATA", "needs", "RECORD"))]
-    (info / "RECORD").write_text("".join(f"{path},,\n" for path in listed))
-
-
-NAMES = [f"p{number:02}" for number in range(COUNT)]
-NEEDS = {"p10": {"p20": 2}, "p20": {"p21": 2}, "p03": {"p04": 2}, "p04": {"p03": 2}}
-"""What the second versions need: a chain, and two that need one another."""
-
-
-def upgrade(root: str) -> None:
-    for name in NAMES:
-        install(root, name, 2, NEEDS.get(name))
-    Path(root, "etc/one.conf").write_text("new\n")
-    Path(root, "etc/two.conf").unlink()
-    Path(root, "srv/data").mkdir()
-    Path(root, "srv/data/x").write_text("x\n")
 
 
 @pytest.fixture(scope="module")
@@ -120,17 +63,6 @@ def lab(shelf: Shelf, hermetic: Path) -> Lab:
 
 def call(lab: Lab, *words: str) -> cli.Result:
     return cli.run(words, cwd=lab.project, env={"ENVGIT_STORE": f"{lab.top}/store"})
-
-
-def simply(*names: str) -> str:
-    """A script that fails where all these packages are new."""
-    new = " && ".join(f"grep -q 2 /{SITE}/{name}.py" for name in names)
-    return f"! {{ {new}; }}"
-
-
-def fails_with(*names: str) -> str:
-    """The same, but it checks what it is tried in, too."""
-    return f"{WHOLE}\n{simply(*names)}"
 
 
 def inside(lab: Lab, script: str, *options: str) -> Any:
@@ -463,7 +395,7 @@ def test_nothing_is_left_and_nothing_moves(options: tuple[str, ...], lab: Lab) -
     lab.fsck()
 
 
-def start(lab: Lab, script: str, *options: str) -> subprocess.Popen[str]:
+def start(lab: Lab, script: str, *options: str) -> subprocess.Popen[bytes]:
     words: Sequence[str] = ("bisect", "inside", *options, "main", "sh", "-c", script)
     return cli.start(words, cwd=lab.project, env={"ENVGIT_STORE": f"{lab.top}/store"})
 
@@ -513,95 +445,3 @@ def test_gc_meanwhile_does_no_harm(lab: Lab, tmp_path: Path) -> None:
 def lines(folder: Path) -> int:
     path = folder / "n"
     return len(path.read_text()) if path.exists() else 0
-
-
-# -- with the managers themselves -------------------------------------------------------------
-
-CONSISTENT = """
-pip check >&2 || exit 99
-[ -z "$(dpkg --audit)" ] && apt-get -q check >&2 || exit 99
-python3 - <<'END' || exit 99
-import importlib.metadata as m, importlib, sys
-for number in range(40):
-    name = f"lab_py_{number:03}"
-    if importlib.import_module(name).V != m.version(name): sys.exit(name)
-END
-for number in $(seq -w 0 59); do
-    installed=$(dpkg-query -W -f '${Version}' lab-0$number)
-    [ "$(tail -n 1 /usr/lib/lab/0$number)" = $installed ] || exit 99
-done
-"""
-
-
-@pytest.fixture(scope="module")
-def managed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A Debian; ``forty`` upgrades 40 of pip's packages at once, ``sixty`` 60 of apt's."""
-    env = place.debian(
-        tmp_path_factory.mktemp("managed"),
-        *chains.PYTHON,
-        archive=debs.archive(debs.library(60)),
-        wheels=wheels.wheelhouse(wheels.library(40)),
-    )
-    names = [f"lab-{number:03}" for number in range(60)]
-    libraries = [f"lab-py-{number:03}" for number in range(40)]
-    env.apt("install", *(f"{name}=1.0" for name in names))
-    env.pip("install", *(f"{name}==1.0" for name in libraries), message="old")
-    env.pip("install", *(f"{name}==2.0" for name in libraries), message="pip")
-    env.envgit("tag", "forty").ok()
-    env.apt("install", *(f"{name}=2.0" for name in names), message="apt")
-    env.envgit("tag", "sixty").ok()
-    return env
-
-
-@pytest.mark.parametrize(
-    ("revision", "script", "wanted", "files"),
-    [
-        (
-            "forty",
-            "python3 -c 'import lab_py_017; lab_py_017.old()'",
-            "pip: lab-py-017 1.0 -> 2.0",
-            "usr/local/lib/python3.11/dist-packages/lab_py_017/__init__.py",
-        ),
-        ("sixty", "grep -q one /usr/lib/lab/017", "apt: lab-017 1.0 -> 2.0", "usr/lib/lab/017"),
-    ],
-)
-def test_every_candidate_is_consistent(
-    revision: str, script: str, wanted: str, files: str, managed: Environment
-) -> None:
-    """pip and apt themselves look at each state that is tried, and find nothing to complain of."""
-    script = f"{CONSISTENT}\n{script} || exit 1"
-    answer = managed.envgit(
-        "bisect", "inside", "--json", "--no-files", revision, "sh", "-c", script
-    ).ok()
-    told = json.loads(answer.stdout)
-    assert titles(told) == [[wanted]] and told["verified"]
-    assert {trial["exit_code"] for trial in told["trials"]} == {0, 1}, told["trials"]
-    assert len(told["trials"]) < 15
-    script = script.removeprefix(CONSISTENT)
-    told = managed.json("bisect", "inside", "--json", revision, "sh", "-c", script)
-    assert files in told["culprits"][0]["files"]["causes"][0]
-
-
-# -- real releases ----------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_real_upgrades(tmp_path: Path) -> None:
-    """40 packages of pip, of which werkzeug took away what Flask imports; 60 of apt."""
-    steps = [
-        chains.Step("pip: 40", "pip", tuple(name for name, *_ in real.PIP_UPGRADES)),
-        chains.Step("apt: 60", "apt", real.APT_UPGRADES),
-    ]
-    env = chains.make(tmp_path, steps)
-    for revision, breakage in (
-        ("HEAD~1", real.WERKZEUG),
-        ("HEAD~1", real.URLLIB3),
-        ("HEAD~1", real.PACKAGING),
-        ("HEAD", real.APT_MULTIPART),
-        ("HEAD", real.APT_MISTUNE),
-    ):
-        told = env.json("bisect", "inside", "--json", "--no-files", revision, *breakage.command)
-        assert told["verified"] and len(told["trials"]) < 15, breakage
-        ((piece,),) = (one["changes"] for one in told["culprits"])
-        assert piece["name"].lower() == breakage.package
-        assert piece["old"].startswith(breakage.old) and piece["new"].startswith(breakage.new)

@@ -41,6 +41,8 @@ class Tried:
 
 
 def judged(trial: Trial, what: str, count: int, prepared_ms: int) -> Tried:
+    """What a trial came to: git-bisect's exit statuses, but a crash is no verdict. ``what`` and
+    ``count`` say of which state, ``prepared_ms`` how long that took to make."""
     code = trial.exit_code
     if code == 0:
         verdict = Outcome.PASSES.value
