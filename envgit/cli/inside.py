@@ -46,7 +46,11 @@ _LISTED = 40
         "--same",
         "a failure counts only if it ends as in the commit (status, last line of output)",
     ),
-    flag("--files", "look for the files of the packages, too (the default)", default=True),
+    flag(
+        "--files",
+        "look for the files of the packages, too (default; --no-files: do not)",
+        default=True,
+    ),
     flag("--show-output", "show what the command writes in each trial"),
     flag("-q, --quiet", "say nothing on standard error about trials and times"),
 )
