@@ -26,7 +26,7 @@ from envgit.packages.inventory import Inventory
 from envgit.packages.model import Package
 from tests.support import builders
 from tests.support.installed import DiskFiles, MemoryFiles, inventory_of
-from tests.support.pkglabs import others
+from tests.support.pkglabs import others, pacmans, rpms
 from tests.support.pkglabs.others import run
 
 
@@ -264,6 +264,79 @@ def of_first_alternatives(found: Sequence[Package]) -> set[tuple[str, str]]:
         )
         for one in relations.broken(found)
     }
+
+
+# -- rpm and pacman ---------------------------------------------------------------------------
+
+
+@pytest.mark.root
+@pytest.mark.peer("rpm>=4.16")
+@pytest.mark.peer("rpmbuild")
+def test_rpm_finds_the_same_broken(tmp_path: Path) -> None:
+    """Installed with --nodeps: names, versions with and without releases and epochs, files."""
+    conditions = ["", " >= 1.0", " = 1.0", " = 1.0-1", " < 1.0-2", " > 1:0", " >= 2", " = 1:1.5"]
+    rng = random.Random(3)
+    names = [f"rel-{number}" for number in range(12)]
+    made = []
+    for number, name in enumerate(names[:10]):
+        requires = [f"{rng.choice(names)}{condition}" for condition in conditions]
+        requires += [f"cap({rng.randrange(8)}){rng.choice(conditions)}", "(rel-1 or rel-11)"]
+        requires += ["(rel-11 if rel-1)", "(rel-11 if rel-10)", "(rel-2 >= 1 with rel-2 < 1.2)"]
+        requires += ["/usr/share/rel/3", "/usr/share/rel/none"]
+        provides = f"Provides: cap({number})" + (" = 1.0" if number % 2 else "")
+        files = {f"usr/share/rel/{number}": "x\n"}
+        version, epoch = rng.choice(["1.0", "1.1", "2.0"]), rng.choice(["", "", "1"])
+        made.append(rpms.Rpm(name, version, "1", epoch, files, requires=requires, header=provides))
+    root = tmp_path / "root"
+    root.mkdir()
+    rpms.install(root, sorted(rpms.built(made).glob("*.rpm")))
+    where = ["--define", f"_dbpath {rpms.DATABASE}", "--define", "_db_backend sqlite"]
+    said = subprocess.run(
+        ["rpm", "--root", str(root), *where, "-Va", "--nofiles", "--noscripts", "--nodigest"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    ).stdout
+    theirs, name = set(), ""
+    for line in said.splitlines():
+        head = re.fullmatch(r"Unsatisfied dependencies for (rel-\d+)-\S+:", line)
+        name = head.group(1) if head else name
+        need = re.fullmatch(r"\s+(.+) is needed by \(installed\) .*", line)
+        if need is not None:
+            theirs.add((name, need.group(1)))
+    inventory = read(root)
+    owners = inventory.owners
+    found = relations.missing(inventory.contents.packages, owning=owners.get)
+    assert {(one.package.name, one.relation) for one in found} == theirs
+    assert len(theirs) > 50
+
+
+@pytest.mark.root
+@pytest.mark.peer("pacman>=6")
+def test_pacman_finds_the_same_broken(tmp_path: Path) -> None:
+    conditions = ["", ">=1.0", "=1.0", "=1.0-1", "<1.0-2", ">1:0", ">=2", "=1:1.1"]
+    rng = random.Random(3)
+    names = [f"rel-{number}" for number in range(12)]
+    made = []
+    for number, name in enumerate(names[:10]):
+        depends = [f"{other}{rng.choice(conditions)}" for other in rng.sample(names, 6)]
+        version = rng.choice(["1.0-1", "1.0-2", "1:1.1-1", "2.0-1"])
+        made.append(pacmans.Pac(name, version, {f"usr/share/rel/{number}": ""}, (), depends))
+    root = tmp_path / "root"
+    root.mkdir()
+    pacmans.pacman(root, "-U", "-dd", *map(str, sorted(pacmans.built(made).glob("*.pkg.*"))))
+    said = subprocess.run(
+        ["pacman", "-Dk", f"--root={root}", f"--dbpath={root}/var/lib/pacman"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    theirs = set(re.findall(r"missing '(.+)' dependency for '(.+)'", said.stdout + said.stderr))
+    found = relations.missing(packages(root, "pacman"))
+    assert {(one.relation, one.package.name) for one in found} == theirs
+    assert len(theirs) > 10
 
 
 # -- npm --------------------------------------------------------------------------------------

@@ -233,6 +233,14 @@ class Rpm(System):
             if wishes:
                 yield self._need(package, relation, wishes)
 
+    def _compares(self, have: str, operator: str, wanted: str) -> bool:
+        # What provides a version whatever its release may have the one that is wanted.
+        if "-" in wanted and "-" not in have:
+            version = wanted.rpartition("-")[0]
+            if versions.compare(self.manager, have, version) == 0:
+                return True
+        return super()._compares(have, operator, wanted)
+
     def _rich(self, package: Package, relation: str) -> Iterator[Need]:
         """Of boolean relations those without another inside; what is nested holds."""
         inner = relation[1:-1] if relation.endswith(")") else ""
