@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from envgit.cli import suggest, wrap
+from envgit.porcelain.foundation.plaintext import plain as plain
 
 if TYPE_CHECKING:
     from envgit.cli.app import App
@@ -102,13 +103,6 @@ def place(package: Package) -> bytes:
     """Where a package is installed, in short."""
     above, _, last = package.place.rpartition(b"/")
     return above if above and last.decode("latin-1") in _SITES else package.place
-
-
-def plain(text: str) -> str:
-    """What a database says, in one line and with nothing that moves the reader's cursor."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def size(number: int, *, signed: bool = False) -> str:

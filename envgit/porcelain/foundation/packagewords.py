@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from envgit.packages import changes as kinds
 from envgit.packages.changes import PackageChange
 from envgit.packages.managers import NAMES
+from envgit.porcelain.foundation.plaintext import plain
 
 _VERBS = {
     kinds.ADDED: "install",
@@ -125,11 +126,6 @@ def _names(words: Iterable[str]) -> dict[str, int]:
 def _alike(name: str) -> str:
     """A name as it is compared: pip knows ``Foo_Bar`` as ``foo-bar`` (PEP 503)."""
     return _SEPARATORS.sub("-", name).lower()
-
-
-def plain(text: str) -> str:
-    """What a database says, in one line."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def hook_lines(changes: Sequence[PackageChange]) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from envgit.porcelain.foundation.plaintext import plain
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.traversal import Point
 
@@ -33,7 +34,6 @@ def _same_packages(
     repository: Repository, packages: Sequence[str]
 ) -> Callable[[Point, Point | None], bool]:
     from envgit.porcelain.foundation.packagechanges import History, Named
-    from envgit.porcelain.foundation.packagewords import plain
 
     history, names = History(repository), [Named.parse(name) for name in packages]
     said: set[str] = set()
