@@ -50,7 +50,7 @@ def full() -> list[Step]:
     if real.APT_MULTIPART.package not in bad:
         bad.append(real.APT_MULTIPART.package)
     others = [name for name in apt if name not in bad]
-    groups = iter(tuple(others[at : at + 4]) for at in range(0, len(others), 4))
+    groups = iter(tuple(others[at : at + 3]) for at in range(0, len(others), 3))
 
     def some(count: int) -> Iterator[Step]:
         for _ in range(count):
