@@ -266,7 +266,12 @@ class _Merge:
                 entry if is_directory(entry) else None
                 for entry in (sides.base, sides.ours, sides.theirs)
             )
-            if ours is not None and theirs is not None:
+            settled = None
+            if self.settle is not None and (ours is not None or theirs is not None):
+                settled = self.settle(Sides(path, base, ours, theirs))
+            if ours is not None and theirs is not None and settled is not None:
+                self.final[path] = settled.entry
+            elif ours is not None and theirs is not None:
                 merged, clashes = merge_attributes(base, ours, theirs, self.favour)
                 self.final[path] = merged
                 if clashes:
@@ -275,8 +280,6 @@ class _Merge:
             elif ours is not None or theirs is not None:
                 kept = ours if ours is not None else theirs
                 assert kept is not None
-                only = Sides(path, base, ours, theirs)
-                settled = self.settle(only) if self.settle is not None else None
                 if settled is not None and settled.entry is not None:
                     self.final[path] = settled.entry
                 elif settled is not None or (base is None and path in emptied):

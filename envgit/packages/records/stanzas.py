@@ -114,6 +114,11 @@ def _blended(
         ]
         glue = b", " if comma else b" "
         return b" " + glue.join(part for part in merge_set(*parts) if part)
+    if name == b"value":
+        answer = _grown(base, ours, theirs)
+        return None if answer is None else b" " + answer
+    if name == b"variables":
+        return _variables(*map(_assigned, (base, ours, theirs)))
     if name == b"conffiles":
         before, mine, its = (_conffiles(value) for value in (base, ours, theirs))
         made: list[bytes] = []
@@ -125,6 +130,38 @@ def _blended(
                 made.append(b"\n " + path + b" " + value)
         return b"".join(made)
     return None
+
+
+def _grown(base: bytes | None, ours: bytes | None, theirs: bytes | None) -> bytes | None:
+    """An answer that is a list to which each side added (debconf's multiselect): the profiles of
+    pam-auth-update, the locales to be made. None: it is no such thing."""
+    parts = [
+        [part.strip() for part in (value or b"").split(b",")] for value in (base, ours, theirs)
+    ]
+    sets = [set(part) for part in parts]
+    if not (base or b"").strip() or not sets[0] <= sets[1] & sets[2]:
+        return None
+    return b", ".join(merge_set(*parts))
+
+
+def _variables(
+    base: dict[bytes, bytes], ours: dict[bytes, bytes], theirs: dict[bytes, bytes]
+) -> bytes:
+    """What a question's text is filled with: whoever asks it sets all of that anew."""
+    made = []
+    for name in dict.fromkeys((*ours, *theirs)):
+        sides = base.get(name), ours.get(name), theirs.get(name)
+        value, clear = pick(*sides)
+        if not clear:
+            value = _grown(*sides) or value
+        if value is not None:
+            made.append(b"\n " + name + b" = " + value)
+    return b"".join(made)
+
+
+def _assigned(value: bytes | None) -> dict[bytes, bytes]:
+    lines = (line.partition(b"=") for line in (value or b"").split(b"\n")[1:])
+    return {name.strip(): text.strip() for name, _, text in lines}
 
 
 def _conffiles(value: bytes | None) -> dict[bytes, bytes]:

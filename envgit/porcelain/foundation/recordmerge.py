@@ -30,6 +30,7 @@ ENTRIES = "entries"
 """The kind of a conflict between entries of one file."""
 
 _ALTERNATIVES, _LINKS = b"var/lib/dpkg/alternatives", b"etc/alternatives"
+_OVERRIDES = b"var/lib/dpkg/statoverride"
 _TRIGGERS = b"var/lib/dpkg/triggers/"
 # apt's name of a list: the archive's address, _dists_, the suite, and what it lists.
 _LIST = re.compile(rb"(var/lib/apt/lists/(?:[^/]*_)?dists_[^/_]+)_[^/]+")
@@ -158,6 +159,8 @@ class Settling:
         path, base, ours, theirs = sides.path, sides.base, sides.ours, sides.theirs
         if path in self._alternatives:
             return self._alternatives[path]
+        if ours is not None and theirs is not None and Kind.DIR in (ours.kind, theirs.kind):
+            return self._directory(sides)
         side = self._plan.pinned.get(path)
         if side is not None:
             return Resolution({"base": base, "ours": ours, "theirs": theirs}[side])
@@ -181,6 +184,29 @@ class Settling:
         if ours is None or theirs is None:
             return self._one_sided(sides)
         return None
+
+    def _directory(self, sides: Sides) -> Resolution | None:
+        """A directory whose owner or mode both changed: as that side's administrator or package
+        wants it who told dpkg so (dpkg-statoverride(1))."""
+        base, ours, theirs = sides.base, sides.ours, sides.theirs
+        if base in (ours, theirs) or ours == theirs:
+            return None
+        wanted = [sides.path in overrides for overrides in self._overrides]
+        if wanted[0] == wanted[1]:
+            return None
+        return Resolution(ours if wanted[0] else theirs)
+
+    @cached_property
+    def _overrides(self) -> tuple[set[bytes], set[bytes]]:
+        """The paths of which dpkg is told owner and mode, on our side and theirs."""
+        found: tuple[set[bytes], set[bytes]] = (set(), set())
+        for side, paths in zip(("ours", "theirs"), found, strict=True):
+            data = self._read(side, _OVERRIDES, _LARGEST) if self._file(side, _OVERRIDES) else None
+            for line in (data or b"").splitlines():
+                path = self._resolve(line.split(b" ", 3)[-1])
+                if path is not None:
+                    paths.add(path)
+        return found
 
     def _one_sided(self, sides: Sides) -> Resolution | None:
         """What one side deleted and the other changed: a log stays; of a list of those who wait

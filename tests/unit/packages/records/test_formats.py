@@ -54,6 +54,17 @@ def test_debconf_owners_are_a_set() -> None:
     assert merged == (text.format("a, b, c"), [])
 
 
+def test_answers_that_are_lists_grow_on_both_sides() -> None:
+    text = "Name: pam/profiles\nValue: {0}\nOwners: pam\nVariables:\n names = {0}, home\n\n"
+    sides = [text.format(one) for one in ("unix", "unix, cap", "quality, unix")]
+    merged, clashes = merge("var/cache/debconf/config.dat", *sides)
+    both = text.format("X").replace("Value: X", "Value: unix, cap, quality")
+    assert merged == both.replace("X, home", "unix, cap, home, quality")
+    assert clashes == []
+    chosen = [text.format(one) for one in ("vi", "nano", "ed")]
+    assert len(merge("var/cache/debconf/config.dat", *chosen)[1]) == 1
+
+
 def test_members_of_a_group_are_a_set() -> None:
     merged = merge("etc/group", "audio:x:29:a,b\n", "audio:x:29:a,b,c\n", "audio:x:29:b,d\n")
     assert merged == ("audio:x:29:b,c,d\n", [])
