@@ -80,6 +80,8 @@ def package_url(package: Package, system: System | None) -> str:
         namespace, _, name = name.partition("/")
     elif package.manager == "conda":
         qualifiers["subdir"] = package.architecture
+        if package.provides:  # NAME=VERSION=BUILD
+            qualifiers["build"] = package.provides[0].rpartition("=")[2]
     elif package.manager == "gem" and package.architecture not in ("", "ruby", "all"):
         qualifiers["platform"] = package.architecture
     parts = (namespace, name, version, *qualifiers.values())

@@ -91,9 +91,11 @@ def complaints(document: Bill, written: Format) -> str:
             "pkg:npm/%40angular/animation@12.3.1",
         ),
         (
-            Package("conda", "absl-py", "0.4.1", "linux-64"),
+            Package(
+                "conda", "absl-py", "0.4.1", "linux-64", provides=("absl-py=0.4.1=py36h06a4308_0",)
+            ),
             None,
-            "pkg:conda/absl-py@0.4.1?subdir=linux-64",
+            "pkg:conda/absl-py@0.4.1?build=py36h06a4308_0&subdir=linux-64",
         ),
         (Package("gem", "rails", "7.1.0"), BOOKWORM, "pkg:gem/rails@7.1.0"),
         (Package("cargo", "ripgrep", "14.1.0"), BOOKWORM, "pkg:cargo/ripgrep@14.1.0"),
