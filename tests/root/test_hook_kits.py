@@ -33,9 +33,7 @@ def git(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.peer("shellcheck>=0.8")
 def test_shellcheck_has_nothing_to_say() -> None:
     scripts = [
-        path
-        for path in (ROOT / "hooks").rglob("*")
-        if path.is_file() and path.name != "README.rst"
+        path for path in (ROOT / "hooks").rglob("*") if path.is_file() and path.name != "README.rst"
     ]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
