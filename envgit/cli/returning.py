@@ -138,6 +138,8 @@ def _packages(
     if as_json:
         app.out.json(_package_record(result))
         return 0
+    for path in result.edited:
+        app.out.warning(f"{app.out.path(path)} was edited; it goes back, too")
     if quiet:
         return 0
     lines = packageview.lines(app, [one.change for one in result.packages])
@@ -173,6 +175,7 @@ def _package_record(result: PackageRollback) -> dict[str, object]:
         "commit": result.commit,
         "packages": packages,
         "paths": [change.path for change in result.changes],
+        "edited": result.edited,
     }
 
 

@@ -8,9 +8,10 @@ links are made (composing.py), no package manager runs and nothing is fetched.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
 from envgit.packages import noise
 from envgit.packages.grouping import above
+from envgit.packages.model import Unreadable
 from envgit.packages.relations import Broken
 from envgit.porcelain.foundation import hooks, inventories, landing, pending, snapshot
 from envgit.porcelain.foundation.carry import WouldOverwrite
@@ -75,12 +77,14 @@ class PackageRollback:
     """What went back: the packages, and all paths that changed, their databases' included.
 
     ``source`` is the commit that they are now as in; ``commit`` the new one, None where the changes
-    are uncommitted.
+    are uncommitted. ``edited`` are files of configuration that somebody had changed since they were
+    installed.
     """
 
     source: CommitId
     packages: tuple[Returned, ...]
     changes: tuple[Change, ...]
+    edited: tuple[bytes, ...] = ()
     commit: CommitId | None = None
 
 
@@ -186,7 +190,8 @@ class _Rollback:
                 if group.change is not None
             ]
             packages.sort(key=lambda one: one.because is not None)
-            yield PackageRollback(source, tuple(packages), tuple(changed)), combined
+            edited = tuple(sorted(_edited(split, packages, changed)))
+            yield PackageRollback(source, tuple(packages), tuple(changed), edited), combined
         finally:
             if combined.scratch is not None and repository.store.changes_exist(combined.scratch):
                 repository.store.delete_changes(combined.scratch)
@@ -198,7 +203,8 @@ class _Rollback:
         repository, current = self._repository, self._current
         snapshot.check_flushed(repository)
         writer = repository.git.writer()
-        reason = f"rollback: {' '.join(one.text for one in self._asked)} as in {plan.source}"
+        names = " ".join(one.text for one in self._asked)
+        reason = f"rollback: {names} as in {self._called(plan.source)}"
         if message is None:
             landing.as_changes(
                 repository,
@@ -430,6 +436,24 @@ class _Asked:
         """Whether the change is one of the package that somebody would want to take back."""
         trifle = change.kind == kinds.CHANGED or (change.kind == kinds.MODIFIED and change.config)
         return not trifle and any(map(self.matches, change.sides))
+
+
+def _edited(
+    split: Split, packages: Iterable[Returned], changed: Iterable[Change]
+) -> Iterator[bytes]:
+    """Configuration that was not as shipped and is something else now."""
+    there = {change.path for change in changed if change.old is not None}
+    for one in packages:
+        if one.change.old is None:
+            continue
+        for shipped in split.old.manifest(one.change.old):
+            algorithm, _, digest = shipped.digest.partition(":")
+            if not (shipped.config and digest and shipped.path in there):
+                continue
+            with suppress(Unreadable, ValueError, TypeError):
+                data = split.old.files.read(shipped.path)
+                if hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() != digest:
+                    yield shipped.path
 
 
 def _key(group: Group) -> Name:

@@ -206,7 +206,8 @@ def test_local_changes_are_not_overwritten_unless_forced(lab: Environment) -> No
         "error: Your local changes to the following files would be overwritten by rollback:\n"
         "\tetc/lab.conf\nPlease commit your changes, or use --force.\nAborting\n"
     )
-    rollback(lab, "-f", "--package", "conf", "first").ok()
+    said = rollback(lab, "-f", "--package", "conf", "first").ok()
+    assert said.stderr == "warning: etc/lab.conf was edited; it goes back, too\n"
     assert lab.sh("cat /etc/lab.conf /usr/lib/lab/lib") == "version 1\nx\n"
 
 

@@ -3,50 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from envgit.layers.compare import changes
-from envgit.layers.entry import Entry, Kind, Node
 from envgit.packages import grouping, noise
 from envgit.packages.changes import compare
 from envgit.packages.grouping import Assigned
 from envgit.packages.order import ordered
+from tests.support.debiantrees import debian
 from tests.support.installed import MemoryFiles, inventory_of
 
 SITE = "usr/local/lib/python3.11/site-packages"
-
-
-def debian(
-    packages: Mapping[str, tuple[str, list[str]]],
-    more: Mapping[str, str] | None = None,
-    links: Mapping[str, str] | None = None,
-    folders: tuple[str, ...] = (),
-) -> MemoryFiles:
-    """Packages by name, with their versions and what their lists say; ``folders`` are empty."""
-    files = {path: text.encode() for path, text in (more or {}).items()}
-    status = ""
-    for name, (version, listed) in packages.items():
-        status += f"Package: {name}\nStatus: install ok installed\nVersion: {version}\n"
-        status += "Architecture: all\n\n"
-        files[f"var/lib/dpkg/info/{name}.list"] = "".join(f"/{one}\n" for one in listed).encode()
-        for path in listed:
-            if path not in folders and path not in (links or {}):
-                files.setdefault(path, f"{name} {version}".encode())
-    files["var/lib/dpkg/status"] = status.encode()
-    made = MemoryFiles(
-        {path.encode(): data for path, data in files.items()},
-        links={path.encode(): to.encode() for path, to in (links or {}).items()},
-    )
-    for folder in folders:
-        node = made.tree
-        for part in folder.encode().split(b"/"):
-            assert isinstance(node, Node) and node.children is not None
-            node = node.children.setdefault(part, Node(Entry(Kind.DIR, 0o755)))
-    return made
 
 
 def assigned(old: MemoryFiles, new: MemoryFiles) -> tuple[Assigned, dict[str, set[str]]]:
