@@ -30,6 +30,8 @@ ENTRIES = "entries"
 """The kind of a conflict between entries of one file."""
 
 _ALTERNATIVES, _LINKS = b"var/lib/dpkg/alternatives", b"etc/alternatives"
+# rpm's lib/backend: bdb_ro.c, ndb/glue.c
+_RPM_FOLDERS, _CLOSED = (b"usr/lib/sysimage/rpm", b"var/lib/rpm"), (b"Packages", b"Packages.db")
 _OVERRIDES = b"var/lib/dpkg/statoverride"
 _TRIGGERS = b"var/lib/dpkg/triggers/"
 # apt's name of a list: the archive's address, _dists_, the suite, and what it lists.
@@ -166,6 +168,9 @@ class Settling:
             return Resolution({"base": base, "ours": ours, "theirs": theirs}[side])
         if path in self._remerged and ours is not None and theirs is not None:
             return _by_entry(sides, self._plan, self._labels, self._read, self._favour)
+        folder, _, stem = path.rpartition(b"/")
+        if folder in self._closed:
+            return self._closed_database(sides, stem in _CLOSED)
         before, mine, its = map(content_of, (base, ours, theirs))
         if mine == its or before in (mine, its):
             return None
@@ -184,6 +189,32 @@ class Settling:
         if ours is None or theirs is None:
             return self._one_sided(sides)
         return None
+
+    def _closed_database(self, sides: Sides, is_main: bool) -> Resolution:
+        """A file of a database that nothing but rpm writes: all of them are one side's."""
+        side = sides.theirs if self._favour == "theirs" else sides.ours
+        if not is_main or self._favour is not None:
+            return Resolution(side)
+        name = sides.path.decode("utf-8", "backslashreplace")
+        text = (
+            f"CONFLICT ({ENTRIES}): {name} is a database that rpm alone can write, changed in"
+            f" {self._labels[0]} and {self._labels[1]}; that of {self._labels[0]} is left"
+        )
+        return Resolution(side, conflict=ENTRIES, messages=(text,))
+
+    @cached_property
+    def _closed(self) -> set[bytes]:
+        """The folders of databases of Berkeley DB or ndb that both sides changed."""
+        found = set()
+        for folder in _RPM_FOLDERS:
+            for name in _CLOSED:
+                path = folder + b"/" + name
+                base, ours, theirs = (
+                    content_of(self._file(side, path)) for side in ("base", "ours", "theirs")
+                )
+                if ours != theirs and base not in (ours, theirs):
+                    found.add(folder)
+        return found
 
     def _directory(self, sides: Sides) -> Resolution | None:
         """A directory whose owner or mode both changed: as that side's administrator or package
