@@ -18,6 +18,7 @@ from envgit.layers import compare as files
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as packages
 from envgit.packages.changes import PackageChange as PackageChange
+from envgit.packages.inventory import VERSION as READERS
 from envgit.packages.inventory import Inventory, packed_package, unpacked_package
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem as Problem
@@ -129,7 +130,7 @@ class History:
         sides = [git.git_commit(one).rootfs if one is not None else "" for one in (old, new)]
         if sides[0] == sides[1]:
             return Found()
-        key = f"changes-{_VERSION}-{sides[0]}-{sides[1]}"
+        key = f"changes-{_VERSION}-{READERS}-{sides[0]}-{sides[1]}"
         known = _unpacked(self._cache.get(key))
         if known is not None:
             return known
