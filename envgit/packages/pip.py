@@ -145,11 +145,11 @@ def _dist_info(unit: Unit, place: bytes, files: Files) -> Package:
     fields = headers(files.read(join(unit.path, b"METADATA"), _METADATA))
     installer = _installer(inside, unit.path, files) if b"INSTALLER" in names else ""
     reason = ""
-    if b"REQUESTED" in names:
+    if installer == "pip":
+        reason = "manual" if b"REQUESTED" in names else "automatic"
+    elif b"REQUESTED" in names and installer != "uv":
+        # uv writes it for whatever it installs (astral-sh/uv, issue 13278).
         reason = "manual"
-    elif installer in ("pip", "uv"):
-        # They are the two that write REQUESTED, and only for what was asked for by name.
-        reason = "automatic"
     editable = b"direct_url.json" in names and _editable(unit.path, files)
     return described(
         fields,

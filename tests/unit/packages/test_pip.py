@@ -100,10 +100,12 @@ def test_what_is_said_of_a_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("installer", "reason"), [(b"pip\n", "automatic"), (b"uv", "automatic"), (b"poetry 1.8", "")]
+    ("installer", "reason"), [(b"pip\n", "automatic"), (b"uv", ""), (b"poetry 1.8", "")]
 )
 def test_only_those_who_note_what_was_asked_for_have_reasons(installer: bytes, reason: str) -> None:
     assert only(dist_info(SITE, INSTALLER=installer)).reason == reason
+    asked = only(dist_info(SITE, INSTALLER=installer, REQUESTED=b"")).reason
+    assert asked == ("" if installer == b"uv" else "manual")
 
 
 @pytest.mark.parametrize(
