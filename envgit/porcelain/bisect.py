@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OTHER_TERMS = ("new", "old")
 _BUILTIN = (
     *("help", "start", "skip", "next", "reset", "visualize", "view"),
-    *("replay", "log", "run", "terms"),
+    *("replay", "log", "run", "inside", "terms"),
 )
 
 
