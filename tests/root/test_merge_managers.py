@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import builders
 from tests.support.pkglabs import others, place, rpms
 from tests.support.pkglabs.merges import Lab
 
@@ -131,3 +132,27 @@ def test_debian_itself(tmp_path: Path) -> None:
     )
     assert lab.sh("readlink /etc/alternatives/editor") == "/usr/bin/vim.tiny\n"
     lab.check()
+
+
+def test_databases_that_rpm_alone_can_write(tmp_path: Path) -> None:
+    """Berkeley DB: one conflict for all of its files, which are one side's."""
+    files = ("Packages", "Name", "Basenames")
+    root = tmp_path / "root"
+    builders.tree(root, {f"var/lib/rpm/{name}": "base\n" for name in files})
+    env = place.system(tmp_path / "bdb", root)
+    for side, changed in (("theirs", files), ("ours", files[:2])):
+        env.envgit("switch", "-q", "-c", side, "main").ok()
+        (tmp_path / "new").write_text(f"{side}\0\n")
+        for name in changed:
+            env.envgit("cp", tmp_path / "new", f":/var/lib/rpm/{name}").ok()
+        env.envgit("commit", "-q", "-m", side).ok()
+    merged = env.envgit("merge", "-n", "theirs")
+    assert merged.status == 1
+    assert merged.stdout.splitlines()[:-1] == [
+        "CONFLICT (entries): var/lib/rpm/Packages is a database that rpm alone can write, changed"
+        " in HEAD and theirs; that of HEAD is left"
+    ]
+    assert env.envgit("status", "-s").stdout == "UU var/lib/rpm/Packages\n"
+    env.envgit("merge", "--abort").ok()
+    env.envgit("merge", "-n", "--no-edit", "-X", "theirs", "theirs").ok()
+    assert env.envgit("diff", "--name-only", "theirs").stdout == ""
