@@ -61,6 +61,8 @@ def _row(app: App, change: PackageChange, ambiguous: frozenset[object]) -> tuple
         said.append("(configuration kept)")
     if change.kind == "changed":
         said.append(_what(change))
+    elif change.kind != "removed" and package.state != "installed":
+        said.append(f"({plain(package.state)})")
     if package.place:
         said.append(f"in {app.out.path(place(package))}")
     return kind, name_of(package, with_architecture=_key(package) in ambiguous), "  ".join(said)
