@@ -58,8 +58,7 @@ class Npm:
         others = any(modules.lookup(name) is not None for name in _OTHERS)
         if lock is not None and lock.kind == Kind.FILE and not others:
             # Of what somebody copied there later, the lockfile does not know.
-            present = sorted(name for name, _ in _members(modules))
-            yield Unit(self.name, join(base, _LOCK), key_of(lock, asked, *present))
+            yield Unit(self.name, join(base, _LOCK), key_of(lock, asked, *_names(modules)))
             return
         for name, entry in _members(modules):
             if entry.kind == Kind.SYMLINK:
@@ -110,6 +109,15 @@ def directory_of(package: Package) -> bytes:
     if b"/.pnpm/" in package.unit:
         return package.unit
     return join(join(package.place, _MODULES), package.name.encode("utf-8", "surrogateescape"))
+
+
+def _names(modules: Directory) -> list[bytes]:
+    """All names in a ``node_modules``, as packages are called."""
+    found: list[bytes] = []
+    for name in modules.names():
+        scope = modules.directory(name) if name.startswith(b"@") else None
+        found += [name] if scope is None else [join(name, inner) for inner in scope.names()]
+    return sorted(found)
 
 
 def _members(modules: Directory) -> Iterator[tuple[bytes, Entry]]:

@@ -37,7 +37,7 @@ _KEYED_EGG = (b"PKG-INFO", b"requires.txt", b"installed-files.txt")
 # packages, builds and downloads.
 _NOT_BELOW = (
     *_SITES,
-    *(b"_vendor", b"_vendored_packages", b"_vendored", b".cache", b"archive-v0", b".eggs", b"proc"),
+    *(b"_vendor", b"_vendored_packages", b"_vendored", b".cache", b"archive-v0", b".eggs"),
 )
 
 _METADATA = 16 << 20
