@@ -18,6 +18,7 @@ from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.packages import locate
 from envgit.porcelain.foundation import inventories
 from envgit.porcelain.foundation.pending import Conflict, Conflicted
+from envgit.porcelain.foundation.plaintext import plain
 
 if TYPE_CHECKING:
     from envgit.packages import grouping
@@ -255,7 +256,7 @@ class _Planning:
             made.conflicts = tuple(
                 self._conflict(one, owned) for one in self.disputed if not one.settled
             )
-            made.messages = tuple(map(self._said, self.disputed))
+            made.messages = tuple(plain(self._said(one)) for one in self.disputed)
         return made
 
     def _conflict(self, one: Disputed, owned: Sequence[dict[bytes, Name]]) -> PackageConflict:
@@ -358,7 +359,7 @@ def newly_broken(repository: Repository, ours: Side, theirs: Side, merged: Side)
         for one in relations.broken(side.contents.packages)
     }
     return [
-        f"warning: {one.package.name} {one.package.version}: {one.relation}: {one.why}"
+        plain(f"warning: {one.package.name} {one.package.version}: {one.relation}: {one.why}")
         for one in found
         if (one.package.id, one.relation) not in known
     ]

@@ -24,6 +24,7 @@ from envgit.packages.records.derived import DROP
 from envgit.packages.records.logs import Log
 from envgit.packages.records.numbers import Numbers
 from envgit.porcelain.foundation.packagemerge import Plan
+from envgit.porcelain.foundation.plaintext import plain
 from envgit.porcelain.foundation.renumber import GROUP, PASSWD
 
 ENTRIES = "entries"
@@ -128,7 +129,7 @@ def _has_log(path: bytes, read: Read) -> bool:
 
 
 def _words(clash: Clash, labels: tuple[str, str]) -> str:
-    return clash.what.format(ours=labels[0], theirs=labels[1])
+    return plain(clash.what.format(ours=labels[0], theirs=labels[1]))
 
 
 class Settling:

@@ -11,6 +11,7 @@ from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.layers.fields import content_of
 from envgit.packages.records.numbers import Numbers, reconciled
+from envgit.porcelain.foundation.plaintext import plain
 
 PASSWD, GROUP = b"etc/passwd", b"etc/group"
 _LARGEST = 8 << 20
@@ -56,7 +57,7 @@ def renumbered(
             if entry != change.new:
                 made[change.path] = entry
     messages = tuple(
-        f"Auto-merging {kind} {name.decode('utf-8', 'backslashreplace')}:"
+        f"Auto-merging {kind} {plain(name.decode('utf-8', 'backslashreplace'))}:"
         f" number {old} in {label} is {new} now"
         for kind, name, old, new in numbers.names
     )
