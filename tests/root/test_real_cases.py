@@ -8,6 +8,7 @@ The short history has six commits after Debian's own; the full one more than thi
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ def test_a_broken_program_is_mended(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_in_a_long_history(tmp_path: Path) -> None:
+def test_in_a_long_history(tmp_path: Path, effort: Callable[[int, int], int]) -> None:
+    if not effort(0, 1):
+        pytest.skip("with --thorough")
     env = chains.make(tmp_path, chains.full())
     assert len(env.envgit("log", "--format=%H").ok().lines) > 30
     prove(env, real.WERKZEUG, chains.PIP_BREAKS)
