@@ -207,6 +207,8 @@ def _check_meant(app: App, words: tuple[str, ...], worktree: bool) -> None:
     first = words[0]
     if first.partition("@")[0] in _FORMATS and len(words) == 2 and not _is_commit(app, first):
         raise UsageProblem(f"a format follows an equals sign: --sbom={first}")
+    if words[-1].startswith("tar:"):
+        raise UsageProblem("a bill of materials is no archive: name a file, or '-'")
     plain = first != "-" and not {"/", "."} & set(first) and not os.path.lexists(first)
     if len(words) == 1 and plain and not worktree and _is_commit(app, first):
         raise UsageProblem(

@@ -265,6 +265,7 @@ def test_lines_that_mean_something_else_are_refused(debian: Environment) -> None
         (["--sbom"], "a destination is needed"),
         (["--sbom", "main"], "'main' is a commit"),
         (["--sbom", "spdx", "x.json"], "--sbom=spdx"),
+        (["--sbom", "tar:x.json"], "no archive"),
         (["--sbom=swid", "-"], "unknown format 'swid'"),
         (["--sbom=spdx@1", "-"], "unknown version '1' of spdx-json"),
         (["--sbom", "--worktree", "main", "-"], "a destination is needed"),
