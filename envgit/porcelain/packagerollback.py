@@ -320,6 +320,12 @@ class _Rollback:
     def _require(self, asked: _Asked, where: Iterable[Inventory], said: str) -> None:
         """Raise NoSuchPackage unless there is such a package."""
         known = [one for inventory in where for one in inventory.contents.packages]
+        carried = [one for one in known if one.carried_by and asked.named.matches(one)]
+        if carried and not any(map(asked.matches, known)):
+            raise PackageUnchanged(
+                f"'{asked.text}' is part of a package of {carried[0].carried_by}",
+                hint=f"'envgit blame {os.fsdecode(carried[0].unit)}' says of which",
+            )
         if not any(map(asked.matches, known)):
             raise NoSuchPackage(
                 f"no package '{asked.text}' is installed {said}",

@@ -294,6 +294,12 @@ def test_pip_packages_go_back_with_what_needs_them(python: Environment) -> None:
     python.envgit("reset", "-q", "--hard", "two").ok()
 
 
+def test_what_another_manager_brought_goes_back_with_that(python: Environment) -> None:
+    refused = rollback(python, "--package", "pip:wheel")
+    assert refused.status == 1
+    assert "error: 'pip:wheel' is part of a package of dpkg\nhint: 'envgit blame " in refused.stderr
+
+
 def test_of_several_places_one_is_named(python: Environment) -> None:
     refused = rollback(python, "--package", "core")
     assert refused.status == 128
