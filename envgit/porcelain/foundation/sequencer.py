@@ -29,7 +29,7 @@ from envgit.porcelain.foundation import (
 )
 from envgit.porcelain.foundation.carry import WouldOverwrite
 from envgit.porcelain.foundation.merging import Combined, Side, combine, merged_config
-from envgit.porcelain.foundation.pending import CHERRY_PICK, REVERT, Pending
+from envgit.porcelain.foundation.pending import CHERRY_PICK, REVERT, Conflict, Pending
 from envgit.porcelain.foundation.publish import Publication, moving_head, publish
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import subject_of
@@ -112,6 +112,7 @@ class Stopped:
     why: str
     merged: tuple[str, ...] = ()
     commits: bool = True
+    conflicts: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,8 @@ class Sequencer:
         return text
 
     def _stopped(self, oid: CommitId, why: str, combined: Combined) -> Stopped:
-        return Stopped(self.verb, oid, why, combined.messages, self.options.commit)
+        conflicts, commits = combined.conflicts, self.options.commit
+        return Stopped(self.verb, oid, why, combined.messages, commits, conflicts)
 
     def _may_be_empty(self, commit: Commit, parent: CommitId | None) -> bool:
         if self.options.keep_redundant:
