@@ -61,7 +61,10 @@ class Inventory:
         self._identity = identity
         self._known: dict[Unit, list[Package]] = {}
         self._tables: dict[str, bytes] = {}
+        self._table_keys: dict[Unit, str] = {}
+        self._identities: dict[bytes, str | None] = {}
         self._near: ref[Inventory] | None = None
+        self._apart: tuple[ref[Inventory], list[Unit], list[Unit]] | None = None
 
     @cached_property
     def files(self) -> Files:
@@ -150,9 +153,16 @@ class Inventory:
         if known is None:
             return
         gone, come = locate.differing(other.files.tree, self.files.tree)
+        self._apart = ref(other), gone, come
         units = sorted({*known}.difference(gone).union(come), key=lambda one: one[1::-1])
         self._remember_units(units)
         self.units = units
+
+    def _units_apart(self, other: Inventory) -> tuple[list[Unit], list[Unit]]:
+        """The units that only this state has, and those that only the other has."""
+        if self._apart is not None and self._apart[0]() is other:
+            return self._apart[2], self._apart[1]
+        return locate.differing(self.files.tree, other.files.tree)
 
     def _table(self, unit: Unit) -> bytes:
         key = self._table_key(unit)
@@ -204,6 +214,27 @@ class Inventory:
         }
 
     def _table_key(self, unit: Unit) -> str:
+        key = self._table_keys.get(unit)
+        if key is None:
+            near = self._near() if self._near is not None else None
+            key = near._table_keys.get(unit) if near is not None else None
+            if key is None or near is None or not self._shares(near, unit.path.rpartition(b"/")[0]):
+                key = self._new_table_key(unit)
+            self._table_keys[unit] = key
+        return key
+
+    def _shares(self, near: Inventory, path: bytes) -> bool:
+        """Whether a directory is known to be the same in a neighbour, with all that is in it."""
+        mine = self._identity_of(path)
+        return mine is not None and mine == near._identity_of(path)
+
+    def _identity_of(self, path: bytes) -> str | None:
+        if path not in self._identities:
+            found = getattr(find_directory(self.files.tree, path), "identity", None)
+            self._identities[path] = found if isinstance(found, str) else None
+        return self._identities[path]
+
+    def _new_table_key(self, unit: Unit) -> str:
         name = f"{unit.manager}-{unit.path.hex()}-{unit.key}"
         folder = self._folder(unit)
         identity = getattr(folder, "identity", None)
@@ -239,7 +270,7 @@ class Inventory:
 
 def differing(old: Inventory, new: Inventory) -> tuple[Contents, Contents]:
     """The packages of the units that are not in both states, of each side. Costs what differs."""
-    gone, come = locate.differing(old.files.tree, new.files.tree)
+    gone, come = old._units_apart(new)
     return old.read(gone), new.read(come)
 
 
