@@ -371,7 +371,7 @@ def test_packages_are_those_that_dpkg_lists(history: Apt) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("packages", "mor"), "no package 'mor' is installed here"),
+        (("packages", "absent"), "no package 'absent' is installed here"),
         (("packages", "HEAD", "--", "tol"), "no package 'tol' is installed in HEAD"),
         (("packages", "--manager", "pup"), "unknown package manager 'pup'"),
         (("packages", "HEAD~99"), "unknown revision"),
