@@ -7,7 +7,7 @@ Sources: zypper(8) on ``AutoInstalled``; libdnf5's ``packages.toml``; the schema
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Iterator
 
 from envgit.layers.entry import find_entry
@@ -25,6 +25,7 @@ RECORDS = (_ZYPP, _DNF5, _DNF4, _DNF4_LOG)
 _LARGEST = 4 << 20
 _LARGEST_HISTORY = 64 << 20
 _MOST_ROWS = 1_000_000
+_LONGEST_LINE = 4096
 
 _WORDS = {
     "User": "manual",
@@ -33,6 +34,10 @@ _WORDS = {
     "Dependency": "automatic",
     "Weak Dependency": "automatic",
 }
+# One line a package, or a table each; tomllib takes seconds for a megabyte of dotted keys.
+_INLINE = re.compile(r'"?([\w.+~^-]{1,256})"? *= *\{(.*)\} *')
+_HEADER = re.compile(r'\[packages\."?([\w.+~^-]{1,256})"?\] *')
+_REASON = re.compile(r'\breason *= *"([A-Za-z ]{1,32})"')
 # TransactionItemReason and TransactionItemAction of libdnf.
 _NUMBERS = {1: "automatic", 2: "manual", 4: "automatic", 5: "manual"}
 _REMOVED = 8
@@ -70,11 +75,17 @@ class Reasons:
 
     def _dnf5(self) -> Iterator[tuple[str, str]]:
         text = self._files.read(_DNF5, _LARGEST).decode("utf-8", "replace")
-        packages = tomllib.loads(text).get("packages")
-        for name, values in packages.items() if isinstance(packages, dict) else ():
-            reason = values.get("reason") if isinstance(values, dict) else None
-            if isinstance(reason, str) and reason in _WORDS:
-                yield name, _WORDS[reason]
+        name = ""
+        for line in text.split("\n"):
+            found = _INLINE.fullmatch(line)
+            if found is not None:
+                name, line = found.groups()
+            elif line.startswith("["):
+                header = _HEADER.fullmatch(line)
+                name = header[1] if header is not None else ""
+            for reason in _REASON.findall(line[:_LONGEST_LINE]) if name else ():
+                if reason in _WORDS:
+                    yield name, _WORDS[reason]
 
     def _dnf4(self) -> Iterator[tuple[str, str]]:
         logged = find_entry(self._files.tree, _DNF4_LOG) is not None
