@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return env
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("revision", "script", "wanted", "files"),
     [
@@ -88,8 +90,10 @@ def test_every_candidate_is_consistent(
 
 
 @pytest.mark.slow
-def test_real_upgrades(tmp_path: Path) -> None:
+def test_real_upgrades(tmp_path: Path, effort: Callable[[int, int], int]) -> None:
     """40 packages of pip, of which werkzeug took away what Flask imports; 60 of apt."""
+    if not effort(0, 1):
+        pytest.skip("with --thorough")
     steps = [
         chains.Step("pip: 40", "pip", tuple(name for name, *_ in real.PIP_UPGRADES)),
         chains.Step("apt: 60", "apt", real.APT_UPGRADES),
