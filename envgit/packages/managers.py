@@ -30,7 +30,7 @@ NAMES = tuple(_CLASSES)
 @cache
 def manager(name: str) -> Manager:
     """The manager of that name; KeyError if there is none."""
-    module = import_module(f"envgit.packages.{name}")
+    module = import_module(f"envgit.packages.readers.{name}")
     return cast(Manager, getattr(module, _CLASSES[name])())
 
 

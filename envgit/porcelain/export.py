@@ -18,7 +18,7 @@ from envgit.porcelain.foundation.repository import Repository
 
 if TYPE_CHECKING:
     from envgit.packages.inventory import Inventory
-    from envgit.packages.sbom_document import Subject
+    from envgit.packages.sbom.document import Subject
 
 Progress = Callable[[int, int], None]
 """The entries and the bytes written so far."""
@@ -96,15 +96,15 @@ def export_sbom(
     branch give the same bytes, dated as the commit unless SOURCE_DATE_EPOCH says otherwise. Raises
     ExportError, UsageError, and MissingLayer where files were never fetched.
     """
-    from envgit.packages import sbom
-    from envgit.packages.sbom_document import parse_format
+    from envgit.packages.sbom.bill import bill, render
+    from envgit.packages.sbom.document import parse_format
 
     written = parse_format(format)
     with repository.store.lock(exclusive=False, what="export", on_wait=repository.waiting):
         subject, inventory = _subject(repository, revision, worktree, name, tool_version)
         digest = "sha1" if written.name == "spdx-json" else "sha256"
-        document = sbom.bill(inventory, subject, files=digest if files else "")
-        data = sbom.render(document, written)
+        document = bill(inventory, subject, files=digest if files else "")
+        data = render(document, written)
     with _destination(dest, stdout) as stream:
         stream.write(data)
     return BillResult(
@@ -123,7 +123,7 @@ def _subject(
     """What a bill is about, and the packages of that."""
     import time
 
-    from envgit.packages.sbom_document import Subject
+    from envgit.packages.sbom.document import Subject
     from envgit.porcelain.foundation import inventories, snapshot
 
     git = repository.git

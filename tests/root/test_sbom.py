@@ -17,7 +17,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-from envgit.packages.sbom_document import VERSIONS
+from envgit.packages.sbom.document import VERSIONS
 from tests.support import builders, cli
 from tests.support.pkglabs import pacmans, place, rpms, wheels
 from tests.support.pkglabs.place import Environment

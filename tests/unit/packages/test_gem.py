@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from envgit.packages import gemspec
 from envgit.packages.model import Unreadable
+from envgit.packages.readers import gemspec
 from tests.support.installed import MemoryFiles, inventory_of
 from tests.support.mutants import mutant, survives
 

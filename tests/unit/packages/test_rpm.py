@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envgit.packages.model import Package, Shipped, Unreadable
-from envgit.packages.rpm_databases import bdb_headers, ndb_headers, sqlite_headers
-from envgit.packages.rpm_header import Header
+from envgit.packages.readers.rpm_databases import bdb_headers, ndb_headers, sqlite_headers
+from envgit.packages.readers.rpm_header import Header
 from tests.support.installed import MemoryFiles, inventory_of
 from tests.support.mutants import mutant, survives
 from tests.support.pkglabs import rpms

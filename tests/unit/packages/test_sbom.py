@@ -17,14 +17,14 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from envgit.errors import UsageError
-from envgit.packages import sbom
 from envgit.packages.inventory import Contents, Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package, Problem
-from envgit.packages.sbom_document import VERSIONS, Bill, Format, Subject, parse_format
-from envgit.packages.sbom_licenses import License, Licenses
-from envgit.packages.sbom_system import System, package_url, read_system
-from envgit.packages.sbom_text import address
+from envgit.packages.sbom import bill as sbom
+from envgit.packages.sbom.document import VERSIONS, Bill, Format, Subject, parse_format
+from envgit.packages.sbom.licenses import License, Licenses
+from envgit.packages.sbom.system import System, package_url, read_system
+from envgit.packages.sbom.text import address
 from tests.support.installed import MemoryFiles, inventory_of
 
 FORMATS = [Format(name, version) for name, versions in VERSIONS.items() for version in versions]

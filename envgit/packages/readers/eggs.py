@@ -11,9 +11,9 @@ import io
 from posixpath import normpath
 
 from envgit.layers.entry import Kind, find_directory, find_entry, join
-from envgit.packages.coremetadata import carrier, described, headers, plain
 from envgit.packages.model import Files, Package, Unit, Unreadable
 from envgit.packages.paths import resolver
+from envgit.packages.readers.coremetadata import carrier, described, headers, plain
 
 _LARGEST = 16 << 20
 _ZIPPED = 64 << 20

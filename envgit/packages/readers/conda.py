@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from envgit.layers.entry import Directory, Kind, join
-from envgit.packages.jsontext import load_object, table, text, texts
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of
 from envgit.packages.paths import resolver
+from envgit.packages.readers.jsontext import load_object, table, text, texts
 
 _META = b"conda-meta"
 _LARGEST = 48 << 20

@@ -2,7 +2,7 @@
 """rpm: its database wherever distributions keep it, in any format that rpm has written since 4.0.
 
 Sources: rpm's manual on headers, tags and dependencies. rpm itself knows no reasons; see
-`envgit.packages.rpm_reasons`.
+`envgit.packages.readers.rpm_reasons`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import stat
 from collections.abc import Collection, Iterable, Iterator
 
 from envgit.layers.entry import Directory, find_directory, find_entry
-from envgit.packages import rpm_header as tags
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of_files
 from envgit.packages.paths import remembered, resolver
-from envgit.packages.rpm_databases import bdb_headers, ndb_headers, sqlite_headers
-from envgit.packages.rpm_header import Header
-from envgit.packages.rpm_reasons import RECORDS, Reasons
+from envgit.packages.readers import rpm_header as tags
+from envgit.packages.readers.rpm_databases import bdb_headers, ndb_headers, sqlite_headers
+from envgit.packages.readers.rpm_header import Header
+from envgit.packages.readers.rpm_reasons import RECORDS, Reasons
 
 _PLACES = (b"usr/lib/sysimage/rpm", b"var/lib/rpm", b"usr/share/rpm")
 _SQLITE, _NDB, _BDB = b"rpmdb.sqlite", b"Packages.db", b"Packages"

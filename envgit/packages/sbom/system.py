@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from envgit.packages.model import Files, Package, Unreadable
-from envgit.packages.sbom_text import fit
+from envgit.packages.sbom.text import fit
 
 _LARGEST = 64 << 10
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from envgit.layers.entry import find_entry
 from envgit.packages.model import Files, Unreadable
-from envgit.packages.rpm_sqlite import opened, rows
+from envgit.packages.readers.rpm_sqlite import opened, rows
 
 _ZYPP = b"var/lib/zypp/AutoInstalled"
 _DNF5 = b"usr/lib/sysimage/libdnf5/packages.toml"

@@ -11,8 +11,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from envgit.layers.entry import Directory, Kind, find_entry, join
-from envgit.packages.jsontext import load_object, table, text, texts
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of
+from envgit.packages.readers.jsontext import load_object, table, text, texts
 
 _NEW = b".crates2.json"
 _OLD = b".crates.toml"

@@ -19,10 +19,10 @@ from itertools import islice
 from typing import Any
 
 from envgit.layers.entry import Directory, Entry, Kind, find_directory, find_entry, is_path, join
-from envgit.packages.beneath import files_below
-from envgit.packages.jsontext import load_object, table, text, texts
 from envgit.packages.model import VOLATILE, Files, Package, Shipped, Unit, Unreadable, key_of
 from envgit.packages.paths import resolver
+from envgit.packages.readers.beneath import files_below
+from envgit.packages.readers.jsontext import load_object, table, text, texts
 
 _MODULES = b"node_modules"
 _LOCK = b".package-lock.json"

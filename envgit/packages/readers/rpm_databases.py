@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 
 from envgit.packages.model import Unreadable
-from envgit.packages.rpm_sqlite import DAMAGED, opened, rows
+from envgit.packages.readers.rpm_sqlite import DAMAGED, opened, rows
 
 MOST_PACKAGES = 100_000
 

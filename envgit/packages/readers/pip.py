@@ -22,11 +22,11 @@ from hashlib import sha256
 from posixpath import normpath
 
 from envgit.layers.entry import Directory, Kind, find_directory, find_entry, join
-from envgit.packages import eggs
-from envgit.packages.beneath import files_below
-from envgit.packages.coremetadata import carrier, described, headers, plain
 from envgit.packages.model import VOLATILE, Files, Package, Shipped, Unit, Unreadable, key_of
 from envgit.packages.paths import resolver
+from envgit.packages.readers import eggs
+from envgit.packages.readers.beneath import files_below
+from envgit.packages.readers.coremetadata import carrier, described, headers, plain
 
 _UNITS = (b".dist-info", b".egg-info", b".egg", b".egg-link")
 _SITES = (b"site-packages", b"dist-packages")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from envgit.layers.entry import Kind, find_entry
 from envgit.packages.model import Files, Package, Unreadable
-from envgit.packages.sbom_text import fit
+from envgit.packages.sbom.text import fit
 
 _LONGEST = 400
 """Characters of an expression; longer is a licence's own text."""

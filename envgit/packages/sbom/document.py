@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bill of materials says, whatever format it is written in; `sbom` gathers it."""
+"""What a bill of materials says, whatever format it is written in; `bill` gathers it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from uuid import UUID, uuid5
 
 from envgit.errors import UsageError
 from envgit.packages.model import Package, Problem
-from envgit.packages.sbom_licenses import License
-from envgit.packages.sbom_system import System
-from envgit.packages.sbom_text import fit, fit_path, timestamp
+from envgit.packages.sbom.licenses import License
+from envgit.packages.sbom.system import System
+from envgit.packages.sbom.text import fit, fit_path, timestamp
 
 _NAMESPACE = UUID("7f0f6e1c-6a55-5d0c-9f9e-2c0d3f6b8a41")
 """Of envgit's serial numbers (RFC 4122, 4.3); any constant would do."""

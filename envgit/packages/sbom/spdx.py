@@ -31,9 +31,9 @@ from spdx_tools.spdx.model import (
 )
 from spdx_tools.spdx.writer.json.json_writer import write_document_to_stream
 
-from envgit.packages.sbom_document import Bill, Component, Content, Format
-from envgit.packages.sbom_licenses import License
-from envgit.packages.sbom_text import address, fit, moment, short
+from envgit.packages.sbom.document import Bill, Component, Content, Format
+from envgit.packages.sbom.licenses import License
+from envgit.packages.sbom.text import address, fit, moment, short
 
 _DOCUMENT, _ROOT, _SYSTEM = "SPDXRef-DOCUMENT", "SPDXRef-Environment", "SPDXRef-OperatingSystem"
 _UNFIT = re.compile(r"[^0-9a-zA-Z.-]+")

@@ -7,8 +7,8 @@ required but a name and a version: old writers and hostile ones leave anything.
 
 from __future__ import annotations
 
-from envgit.packages.carriers import system_manager
 from envgit.packages.model import Files, Package, Unit, Unreadable
+from envgit.packages.readers.carriers import system_manager
 
 Fields = dict[str, list[str]]
 """Values by the field's name in lower case."""

@@ -15,10 +15,10 @@ from envgit.layers.entry import Kind, find_entry
 from envgit.packages.inventory import Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package, PackageId, Problem, Unreadable
-from envgit.packages.sbom_document import Bill, Component, Content, Format, Subject
-from envgit.packages.sbom_licenses import Licenses
-from envgit.packages.sbom_system import System, package_url, read_system
-from envgit.packages.sbom_text import fit, fit_path
+from envgit.packages.sbom.document import Bill, Component, Content, Format, Subject
+from envgit.packages.sbom.licenses import Licenses
+from envgit.packages.sbom.system import System, package_url, read_system
+from envgit.packages.sbom.text import fit, fit_path
 
 _GONE = frozenset({"config-files", "not-installed"})
 """States in which dpkg(1) still knows a package of which at most settings are left."""
@@ -48,12 +48,12 @@ def bill(inventory: Inventory, subject: Subject, *, files: str = "") -> Bill:
 def render(document: Bill, written: Format) -> bytes:
     """The document as JSON in UTF-8. Raises UsageError if the library does not know the version."""
     if written.name == "spdx-json":
-        from envgit.packages import sbom_spdx
+        from envgit.packages.sbom import spdx
 
-        return sbom_spdx.render(document, written)
-    from envgit.packages import sbom_cyclonedx
+        return spdx.render(document, written)
+    from envgit.packages.sbom import cyclonedx
 
-    return sbom_cyclonedx.render(document, written)
+    return cyclonedx.render(document, written)
 
 
 # -- what is what ------------------------------------------------------------------------------

@@ -25,10 +25,10 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
 from envgit.errors import UsageError
-from envgit.packages.sbom_document import Bill, Component, Format
-from envgit.packages.sbom_licenses import License
-from envgit.packages.sbom_system import System
-from envgit.packages.sbom_text import address, fit, moment, short
+from envgit.packages.sbom.document import Bill, Component, Format
+from envgit.packages.sbom.licenses import License
+from envgit.packages.sbom.system import System
+from envgit.packages.sbom.text import address, fit, moment, short
 
 _ROOT, _SYSTEM = "environment", "operating-system"
 

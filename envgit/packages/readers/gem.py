@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from envgit.layers.entry import Directory, Kind, find_directory, find_entry, join
-from envgit.packages import gemspec
-from envgit.packages.beneath import files_below
-from envgit.packages.carriers import system_manager
-from envgit.packages.jsontext import text
 from envgit.packages.model import Files, Package, Shipped, Unit, key_of
+from envgit.packages.readers import gemspec
+from envgit.packages.readers.beneath import files_below
+from envgit.packages.readers.carriers import system_manager
+from envgit.packages.readers.jsontext import text
 
 _FOLDER = b"specifications"
 _LARGEST = 16 << 20
