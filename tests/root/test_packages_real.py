@@ -95,11 +95,11 @@ def test_dpkg_files(debian: Environment) -> None:
     script = f"bash -c '{script}'" + " | while read -r path; do [ ! -d $path ] && echo $path; done"
     paths = debian.sh(script).split()
     assert len(paths) > 400
-    said = dict(
-        reversed(line.rsplit(": ", 1))
-        for line in debian.run("dpkg", "-S", *paths).stdout.splitlines()
-        if not line.startswith("diversion by")
-    )
+    said: dict[str, str] = {}
+    for line in debian.run("dpkg", "-S", *paths).stdout.splitlines():
+        if not line.startswith("diversion by"):
+            packages_of, path = line.rsplit(": ", 1)
+            said[path] = packages_of
     wanted = [*paths[::40], "/etc/lab/000.conf", "/usr/bin/passwd", "/bin/sh", "/bin/dash"]
     # dpkg knows a merged /usr by the names of old.
     script = 'for path; do echo "$(realpath ${path%/*})/${path##*/}"; done'
