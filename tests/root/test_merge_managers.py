@@ -144,7 +144,7 @@ def test_databases_that_rpm_alone_can_write(tmp_path: Path) -> None:
         env.envgit("switch", "-q", "-c", side, "main").ok()
         (tmp_path / "new").write_text(f"{side}\0\n")
         for name in changed:
-            env.envgit("cp", tmp_path / "new", f":/var/lib/rpm/{name}").ok()
+            env.envgit("cp", str(tmp_path / "new"), f":/var/lib/rpm/{name}").ok()
         env.envgit("commit", "-q", "-m", side).ok()
     merged = env.envgit("merge", "-n", "theirs")
     assert merged.status == 1

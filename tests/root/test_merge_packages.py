@@ -297,7 +297,7 @@ def test_octopus_stash_and_crossed_histories(lab: Lab) -> None:
     lab.env.envgit("stash").ok()
     lab.sh("install lab-001 beta", message="meanwhile")
     popped = lab.env.envgit("stash", "pop")
-    assert popped.status == 0, popped.said
+    assert popped.status == 0, popped.stderr
     lab.check()
     assert "" not in lab.has("lab-008", "alpha", "lab-001", "beta")
     lab.clean()
