@@ -271,7 +271,7 @@ def _revisions(app: App, *, tags: bool) -> list[Candidate]:
 
 def _packages(app: App) -> list[Candidate]:
     """The packages of HEAD; remembered, so that nobody waits for it."""
-    from envgit.porcelain.foundation import inventories
+    from envgit.porcelain.foundation.packages import inventories
 
     found = inventories.of_commit(app.repository, app.repository.git.head().commit)
     return sorted({(one.name, one.version) for one in found.contents.packages})

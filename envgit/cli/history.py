@@ -24,8 +24,8 @@ from envgit.errors import EnvgitError
 
 if TYPE_CHECKING:
     from envgit.layers.ids import CommitId
+    from envgit.packages.model import Problem
     from envgit.porcelain.difference import Difference
-    from envgit.porcelain.foundation.packagechanges import Problem
     from envgit.porcelain.history import LogEntry, Query
 
 

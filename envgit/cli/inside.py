@@ -16,10 +16,10 @@ from envgit.porcelain.bisectinside import Culprit, InsideResult, Rules, Watch
 
 if TYPE_CHECKING:
     from envgit.layers.ids import CommitId
-    from envgit.porcelain.foundation.candidates import Piece
-    from envgit.porcelain.foundation.filesearch import Files
+    from envgit.porcelain.foundation.inside.candidates import Piece
+    from envgit.porcelain.foundation.inside.filesearch import Files
+    from envgit.porcelain.foundation.inside.verdicts import Tried
     from envgit.porcelain.foundation.trials import Trial
-    from envgit.porcelain.foundation.verdicts import Tried
 
 _LISTED = 40
 """Files that are listed; more are counted."""

@@ -241,7 +241,7 @@ def _check(chosen: dict[str, Any]) -> None:
 
 
 def _favour(options: Sequence[str], *, newest: bool) -> str | None:
-    from envgit.porcelain.foundation.packagemerge import NEWEST, favouring
+    from envgit.porcelain.foundation.packages.disputes import NEWEST, favouring
 
     known = [option for option in options if option != "no-renames"]
     for option in known:

@@ -14,13 +14,10 @@ from envgit.porcelain.foundation.plaintext import plain as plain
 if TYPE_CHECKING:
     from envgit.cli.app import App
     from envgit.cli.diffview import DiffView
-    from envgit.porcelain.foundation.packagechanges import (
-        Found,
-        History,
-        Package,
-        PackageChange,
-        Problem,
-    )
+    from envgit.packages.changes import PackageChange
+    from envgit.packages.model import Package, Problem
+    from envgit.porcelain.foundation.packages.found import Found
+    from envgit.porcelain.foundation.packages.history import History
 
 _SYSTEM = frozenset({"dpkg", "rpm", "apk", "pacman"})
 """Managers of whole systems: an environment has one of them, so that it need not be named."""
@@ -149,7 +146,7 @@ def history(app: App, view: DiffView | None) -> History | None:
     """What serves the packages of a whole log, where those are shown."""
     if view is None or "packages" not in view.parts:
         return None
-    from envgit.porcelain.foundation.packagechanges import History
+    from envgit.porcelain.foundation.packages.history import History
 
     return History(app.repository)
 
@@ -157,7 +154,7 @@ def history(app: App, view: DiffView | None) -> History | None:
 @contextmanager
 def suggesting() -> Iterator[None]:
     """Say which package may have been meant where there is none of the name that was typed."""
-    from envgit.porcelain.foundation.packagechanges import NoSuchPackage
+    from envgit.porcelain.foundation.packages.found import NoSuchPackage
 
     try:
         yield

@@ -139,7 +139,7 @@ def _act(
 
 
 def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) -> Options:
-    from envgit.porcelain.foundation.packagemerge import favouring
+    from envgit.porcelain.foundation.packages.disputes import favouring
     from envgit.porcelain.foundation.sequencer import Options
 
     if action is not None:

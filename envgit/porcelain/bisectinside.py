@@ -20,15 +20,15 @@ from envgit.layers.ids import CommitId
 from envgit.porcelain.bisect import quoted
 from envgit.porcelain.bisectrun import BogusExit, RunFailed, Unreliable
 from envgit.porcelain.foundation import session, snapshot
-from envgit.porcelain.foundation.candidates import Candidates, End, Piece, remembering
-from envgit.porcelain.foundation.filesearch import Files, find_files
-from envgit.porcelain.foundation.isolation import Cause, Changes, Outcome, Search
+from envgit.porcelain.foundation.inside.candidates import Candidates, End, Piece, remembering
+from envgit.porcelain.foundation.inside.filesearch import Files, find_files
+from envgit.porcelain.foundation.inside.isolation import Cause, Changes, Outcome, Search
+from envgit.porcelain.foundation.inside.verdicts import NONE, Tried, alike, judged, outcome_of
 from envgit.porcelain.foundation.merging import Side
 from envgit.porcelain.foundation.publish import Publication, publish
 from envgit.porcelain.foundation.ranges import sides_of, split_range
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.trials import RunOptions, Subject, Trial, Trials
-from envgit.porcelain.foundation.verdicts import NONE, Tried, alike, judged, outcome_of
 
 _CANNOT_RUN = (126, 127)
 

@@ -199,12 +199,12 @@ def _draft(
     selected: Sequence[Change],
 ) -> str:
     """A message for a commit: what it did to packages, else what `draft` makes of it."""
-    from envgit.porcelain.foundation import packagewords
-    from envgit.porcelain.foundation.packagechanges import History
+    from envgit.porcelain.foundation.packages import wording
+    from envgit.porcelain.foundation.packages.history import History
 
     found = History(repository).uncommitted(current, selected)
     words = (word for run in runs for word in run.argv)
-    return packagewords.draft(found.changes, words) or draft(runs, selected)
+    return wording.draft(found.changes, words) or draft(runs, selected)
 
 
 def draft(runs: Sequence[RunRecord], changed: Sequence[Change]) -> str:

@@ -32,7 +32,8 @@ from envgit.repo.diff import TextPatch as TextPatch
 from envgit.store.store import MissingLayer
 
 if TYPE_CHECKING:
-    from envgit.porcelain.foundation.packagechanges import Found, History
+    from envgit.porcelain.foundation.packages.found import Found
+    from envgit.porcelain.foundation.packages.history import History
 
 LARGEST = 8 << 20
 """Bytes; larger files are not compared by lines, which would take memory many times their size."""
@@ -91,7 +92,7 @@ class Difference:
     @cached_property
     def packages(self) -> Found:
         """What became of packages, whatever the paths that were asked for."""
-        from envgit.porcelain.foundation.packagechanges import Named
+        from envgit.porcelain.foundation.packages.found import Named
 
         found = self._find_packages()
         if self._choice.reverse:
@@ -312,7 +313,7 @@ def between(
     git, spec = repository.git, Pathspec.parse(paths)
 
     def packages() -> Found:
-        from envgit.porcelain.foundation.packagechanges import History
+        from envgit.porcelain.foundation.packages.history import History
 
         return (history or History(repository)).between(old, new)
 
@@ -335,7 +336,7 @@ def packages_between(
     history: History | None = None,
 ) -> Difference:
     """The same for who wants to know of packages alone: it has no changes of paths."""
-    from envgit.porcelain.foundation.packagechanges import History
+    from envgit.porcelain.foundation.packages.history import History
 
     asked = history or History(repository)
     return Difference(
@@ -364,7 +365,7 @@ def with_worktree(
     stack, upper = current.state.stack, current.upper
 
     def packages() -> Found:
-        from envgit.porcelain.foundation.packagechanges import History
+        from envgit.porcelain.foundation.packages.history import History
 
         return History(repository).since(old, current)
 

@@ -124,7 +124,8 @@ def _subject(
     import time
 
     from envgit.packages.sbom.document import Subject
-    from envgit.porcelain.foundation import inventories, snapshot
+    from envgit.porcelain.foundation import snapshot
+    from envgit.porcelain.foundation.packages import inventories
 
     git = repository.git
     dirty, inventory, branch = False, None, ""

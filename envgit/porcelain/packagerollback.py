@@ -24,23 +24,21 @@ from envgit.packages import noise
 from envgit.packages.grouping import above
 from envgit.packages.model import Unreadable
 from envgit.packages.relations import Broken
-from envgit.porcelain.foundation import hooks, inventories, landing, pending, snapshot
+from envgit.porcelain.foundation import hooks, landing, pending, snapshot
 from envgit.porcelain.foundation.carry import WouldOverwrite
-from envgit.porcelain.foundation.composing import Group, Name, Split, name_of
-from envgit.porcelain.foundation.goingback import Closure
 from envgit.porcelain.foundation.merging import Combined, Side
 from envgit.porcelain.foundation.occupants import check_idle
-from envgit.porcelain.foundation.packagechanges import (
-    Named,
-    NoSuchPackage,
-    Package,
-    PackageChange,
-)
+from envgit.porcelain.foundation.packages import inventories
+from envgit.porcelain.foundation.packages.composing import Group, Name, Split, name_of
+from envgit.porcelain.foundation.packages.found import Named, NoSuchPackage
+from envgit.porcelain.foundation.packages.goingback import Closure
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.metadata import Metadata
 
 if TYPE_CHECKING:
+    from envgit.packages.changes import PackageChange
     from envgit.packages.inventory import Inventory
+    from envgit.packages.model import Package
 
 
 # Changes at which nobody looks, as long as there is one.

@@ -19,14 +19,10 @@ from envgit.packages.inventory import Contents, Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package as Package
 from envgit.packages.model import Problem, Shipped
-from envgit.porcelain.foundation import inventories, packagewords, snapshot
-from envgit.porcelain.foundation.packagechanges import (
-    Found,
-    History,
-    Named,
-    NoSuchPackage,
-    manager_named,
-)
+from envgit.porcelain.foundation import snapshot
+from envgit.porcelain.foundation.packages import inventories, wording
+from envgit.porcelain.foundation.packages.found import Found, Named, NoSuchPackage, manager_named
+from envgit.porcelain.foundation.packages.history import History
 from envgit.porcelain.foundation.paths import plain_path
 from envgit.porcelain.foundation.ranges import tips_of
 from envgit.porcelain.foundation.repository import Repository
@@ -82,7 +78,7 @@ class Brought:
     def made_by(self) -> RunRecord | None:
         """The command that counts: one that names the package before one that calls its manager
         before any other, the last successful of them, else the last."""
-        words = {run: packagewords.concerns(self.change, run.argv) for run in self.runs}
+        words = {run: wording.concerns(self.change, run.argv) for run in self.runs}
         best = [run for run in self.runs if words[run] == max(words.values())]
         done = [run for run in best if run.exit_code == 0]
         return next(reversed(done or best), None)

@@ -128,7 +128,7 @@ def _take_packages(
     verb: str,
 ) -> None:
     """Make packages what they are on a side; ``merge`` leaves ours and the conflict."""
-    from envgit.porcelain.foundation.composing import Split
+    from envgit.porcelain.foundation.packages.composing import Split
 
     commit = _their_commit(repository, found) if which == THEIRS else found.ours
     there = Side.of_commit(repository, commit, which)

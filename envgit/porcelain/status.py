@@ -24,7 +24,7 @@ from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.refnames import HEADS, REMOTES, TAGS, shorten
 
 if TYPE_CHECKING:
-    from envgit.porcelain.foundation.packagechanges import Found
+    from envgit.porcelain.foundation.packages.found import Found
     from envgit.porcelain.foundation.snapshot import Current
 
 _CHECKOUT = re.compile(r"checkout: moving from .* to (.+)\Z", re.DOTALL)
@@ -166,7 +166,7 @@ def status(
 def _packages(repository: Repository, current: Current, changes: Sequence[Change]) -> Found | None:
     if not changes:
         return None
-    from envgit.porcelain.foundation.packagechanges import History
+    from envgit.porcelain.foundation.packages.history import History
 
     return History(repository).uncommitted(current, changes)
 

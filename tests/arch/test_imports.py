@@ -56,7 +56,7 @@ FRONTS = {
 
 # Names that only type checkers see cost nothing and call nothing: cli may name the values that
 # porcelain hands it.
-TYPES_FOR_CLI = {"layers", "repo", "store"}
+TYPES_FOR_CLI = {"layers", "packages", "repo", "store"}
 
 # Foreign package -> the only modules (or rooms) that may import it.
 WALLS: dict[str, tuple[str, ...]] = {

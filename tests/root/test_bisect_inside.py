@@ -185,7 +185,7 @@ def test_the_run_configuration(lab: Lab) -> None:
     lab.inside(upgrade_once)
     call(lab, "commit", "-q", "-m", "x").ok()
     repository = lab.open()
-    from envgit.porcelain.foundation.candidates import CONFIGURATION
+    from envgit.porcelain.foundation.inside.candidates import CONFIGURATION
 
     commit = repository.git.head().commit
     assert commit is not None

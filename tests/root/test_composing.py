@@ -13,10 +13,10 @@ import pytest
 from envgit.layers.compare import changes
 from envgit.layers.entry import Kind, find_entry
 from envgit.packages.changes import ABSENT
-from envgit.porcelain.foundation import composing, inventories
-from envgit.porcelain.foundation.composing import Group, Split
-from envgit.porcelain.foundation.composition import is_shared
 from envgit.porcelain.foundation.merging import Combined, Side, Sourced
+from envgit.porcelain.foundation.packages import composing, inventories
+from envgit.porcelain.foundation.packages.composing import Group, Split
+from envgit.porcelain.foundation.packages.composition import is_shared
 from envgit.porcelain.foundation.repository import Repository
 from tests.support.pkglabs import debs, maintained, place
 from tests.support.pkglabs.place import Environment

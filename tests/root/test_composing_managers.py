@@ -15,8 +15,8 @@ from envgit.layers.compare import changes
 from envgit.layers.directory import build
 from envgit.layers.entry import read_tree
 from envgit.layers.scan import scan
-from envgit.porcelain.foundation.composing import Group, Split
 from envgit.porcelain.foundation.merging import Side
+from envgit.porcelain.foundation.packages.composing import Group, Split
 from tests.support import labs
 from tests.support.labs import Lab
 from tests.support.pkglabs import others, pacmans, rpms

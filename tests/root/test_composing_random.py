@@ -15,10 +15,10 @@ import pytest
 from envgit.layers.compare import changes
 from envgit.layers.entry import find_entry
 from envgit.packages.changes import ABSENT
-from envgit.porcelain.foundation import inventories
-from envgit.porcelain.foundation.composing import Split
-from envgit.porcelain.foundation.composition import is_shared
 from envgit.porcelain.foundation.merging import Combined, Side
+from envgit.porcelain.foundation.packages import inventories
+from envgit.porcelain.foundation.packages.composing import Split
+from envgit.porcelain.foundation.packages.composition import is_shared
 from tests.support import labs
 from tests.support.debiantrees import debian
 from tests.support.installed import MemoryFiles

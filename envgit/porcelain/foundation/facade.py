@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.export import BillResult, ExportResult
     from envgit.porcelain.foundation.linking import WorktreeInfo
     from envgit.porcelain.foundation.occupants import HostMount
-    from envgit.porcelain.foundation.packagechanges import Found
+    from envgit.porcelain.foundation.packages.found import Found
     from envgit.porcelain.foundation.session import Step
     from envgit.porcelain.foundation.stashlist import Stashed
     from envgit.porcelain.fsck import Problem

@@ -172,8 +172,8 @@ def package_changed(
     if old == new or find(repository, PACKAGES) is None:
         return
     from envgit.layers.ids import CommitId
-    from envgit.porcelain.foundation.packagechanges import History
-    from envgit.porcelain.foundation.packagewords import hook_lines
+    from envgit.porcelain.foundation.packages.history import History
+    from envgit.porcelain.foundation.packages.wording import hook_lines
 
     sides = [CommitId(one) if one is not None else None for one in (old, new)]
     lines = hook_lines(History(repository).between(*sides).changes)

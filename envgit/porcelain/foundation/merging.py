@@ -23,9 +23,10 @@ from envgit.layers.making import make_file
 from envgit.layers.resolution import Driver, Merged, Reader, Resolution, Sides
 from envgit.layers.view import ViewError
 from envgit.layers.writer import Writer
-from envgit.porcelain.foundation import packagemerge, recordmerge, renumber, snapshot
+from envgit.porcelain.foundation import snapshot
 from envgit.porcelain.foundation.contents import contents as contents_of
-from envgit.porcelain.foundation.packagemerge import Plan
+from envgit.porcelain.foundation.packages import databases, disputes, renumber
+from envgit.porcelain.foundation.packages.disputes import Plan
 from envgit.porcelain.foundation.pending import Conflict
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.diff import is_binary
@@ -144,11 +145,11 @@ def combine(
     }
     for disputed in plan.conflicts:
         left = find_entry(merged.tree, disputed.path)
-        conflicts[disputed.path] = packagemerge.as_conflict(disputed, left)
+        conflicts[disputed.path] = disputes.as_conflict(disputed, left)
     messages = [*plan.messages, *merged.messages]
     if plan.both and not conflicts:
         state = Side(merged.tree, _always(Sourced(source)), "the merge")
-        messages += packagemerge.newly_broken(repository, ours, theirs, state)
+        messages += disputes.newly_broken(repository, ours, theirs, state)
     return Combined(
         tree=merged.tree,
         source=source,
@@ -211,8 +212,8 @@ def _merge(
 ) -> tuple[Merged, Plan]:
     sides = _by_name(base, ours, theirs)
     labels = (ours.label, theirs.label)
-    newest, favour = packagemerge.favoured(favour)
-    plan = packagemerge.plan(
+    newest, favour = disputes.favoured(favour)
+    plan = disputes.plan(
         repository, base, ours, theirs, favour=favour, newest=newest, virtual=depth > 0
     )
     text = _text_driver(repository, (base.label, *labels), favour, depth)
@@ -228,16 +229,16 @@ def _merge(
     mine = ours.tree or _emptied(base.tree or theirs.tree)
     its = theirs.tree or _emptied(base.tree or ours.tree)
     fitted = renumber.renumbered(base.tree, mine, its, read, theirs.label)
-    rewriting = recordmerge.rewriting(read, fitted.numbers)
+    rewriting = databases.rewriting(read, fitted.numbers)
     merged = threeway.merge(
         base.tree,
         mine,
         fitted.tree,
-        settle=recordmerge.Settling(
+        settle=databases.Settling(
             (base.tree, mine, fitted.tree), plan, rewriting, labels, favour, fitted.numbers
         ),
         remade=fitted.remade,
-        drivers=(recordmerge.driver(plan, labels, rewriting, favour), text),
+        drivers=(databases.driver(plan, labels, rewriting, favour), text),
         reader=read,
         labels=labels,
         favour=favour,

@@ -33,7 +33,8 @@ def treesame(
 def _same_packages(
     repository: Repository, packages: Sequence[str]
 ) -> Callable[[Point, Point | None], bool]:
-    from envgit.porcelain.foundation.packagechanges import History, Named
+    from envgit.porcelain.foundation.packages.found import Named
+    from envgit.porcelain.foundation.packages.history import History
 
     history, names = History(repository), [Named.parse(name) for name in packages]
     said: set[str] = set()

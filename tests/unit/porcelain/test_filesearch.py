@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from envgit.porcelain.foundation.filesearch import Files, find_files
-from envgit.porcelain.foundation.isolation import Changes, Outcome
+from envgit.porcelain.foundation.inside.filesearch import Files, find_files
+from envgit.porcelain.foundation.inside.isolation import Changes, Outcome
 
 FAILS, PASSES, UNRESOLVED = Outcome.FAILS, Outcome.PASSES, Outcome.UNRESOLVED
 

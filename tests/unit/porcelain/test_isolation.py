@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envgit.porcelain.foundation.isolation import Changes, Isolated, Outcome, Reduced, Search
+from envgit.porcelain.foundation.inside.isolation import Changes, Isolated, Outcome, Reduced, Search
 
 FAILS, PASSES, UNRESOLVED = Outcome.FAILS, Outcome.PASSES, Outcome.UNRESOLVED
 Predicate = Callable[[Changes], Outcome]

@@ -22,9 +22,9 @@ from envgit.layers.entry import Directory, Entry
 from envgit.layers.ids import CommitId
 from envgit.packages.model import Package
 from envgit.packages.relations import Broken
-from envgit.porcelain.foundation.composing import Group, Split
-from envgit.porcelain.foundation.isolation import Changes
+from envgit.porcelain.foundation.inside.isolation import Changes
 from envgit.porcelain.foundation.merging import Contents, Side
+from envgit.porcelain.foundation.packages.composing import Group, Split
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.trials import Layered, Subject
 

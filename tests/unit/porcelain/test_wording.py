@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from envgit.packages.changes import PackageChange
 from envgit.packages.model import Package
-from envgit.porcelain.foundation.packagewords import concerns, draft, hook_lines
+from envgit.porcelain.foundation.packages.wording import concerns, draft, hook_lines
 
 
 def package(name: str, version: str, manager: str = "dpkg", reason: str = "") -> Package:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envgit.porcelain.foundation.isolation import Cause, Changes, Outcome, Search, Test
+from envgit.porcelain.foundation.inside.isolation import Cause, Changes, Outcome, Search, Test
 
 _PATIENCE = 3
 """So many mixtures that fail otherwise say that this package is one thing: a guess."""

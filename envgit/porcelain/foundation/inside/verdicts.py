@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from envgit.porcelain.foundation.isolation import Outcome
+from envgit.porcelain.foundation.inside.isolation import Outcome
 from envgit.porcelain.foundation.trials import Trial
 
 _SKIPS = 125

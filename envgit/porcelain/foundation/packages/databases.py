@@ -23,9 +23,9 @@ from envgit.packages.records.alternatives import AUTO, Alternative, parse
 from envgit.packages.records.derived import DROP
 from envgit.packages.records.logs import Log
 from envgit.packages.records.numbers import Numbers
-from envgit.porcelain.foundation.packagemerge import Plan
+from envgit.porcelain.foundation.packages.disputes import Plan
+from envgit.porcelain.foundation.packages.renumber import GROUP, PASSWD
 from envgit.porcelain.foundation.plaintext import plain
-from envgit.porcelain.foundation.renumber import GROUP, PASSWD
 
 ENTRIES = "entries"
 """The kind of a conflict between entries of one file."""

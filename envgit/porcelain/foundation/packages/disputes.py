@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.packages import locate
-from envgit.porcelain.foundation import inventories
+from envgit.porcelain.foundation.packages import inventories
 from envgit.porcelain.foundation.pending import Conflict, Conflicted
 from envgit.porcelain.foundation.plaintext import plain
 

@@ -23,8 +23,9 @@ from envgit.packages.inventory import Inventory
 from envgit.packages.model import Package, PackageId
 from envgit.packages.order import ordered
 from envgit.packages.relations import Broken
-from envgit.porcelain.foundation import inventories
-from envgit.porcelain.foundation.composition import (
+from envgit.porcelain.foundation.merging import Combined, Side
+from envgit.porcelain.foundation.packages import inventories
+from envgit.porcelain.foundation.packages.composition import (
     Choice,
     Composition,
     Material,
@@ -33,7 +34,6 @@ from envgit.porcelain.foundation.composition import (
     name_of,
     nobodys,
 )
-from envgit.porcelain.foundation.merging import Combined, Side
 from envgit.porcelain.foundation.repository import Repository
 
 __all__ = ["Group", "Name", "Split", "compose", "groups", "name_of", "unsatisfied"]

@@ -11,7 +11,7 @@ from envgit.packages import relations
 from envgit.packages.changes import ABSENT
 from envgit.packages.model import Package
 from envgit.packages.relations import Broken
-from envgit.porcelain.foundation.composing import Group, Name, Split, name_of
+from envgit.porcelain.foundation.packages.composing import Group, Name, Split, name_of
 
 # The names in a relation of whatever manager: "libfoo (>= 2)", "foo[bar]>=1; extra == 'x'".
 _WORD = re.compile(r"[@A-Za-z0-9][A-Za-z0-9+._/@-]*")
