@@ -75,6 +75,9 @@ def test_one_number_for_two_names_is_a_clash() -> None:
     merged, clashes = merge("etc/passwd", "", line.format("al", "al"), line.format("bo", "bo"))
     assert merged == line.format("al", "al") + line.format("bo", "bo")
     assert clashes == ["uid 1000 is al in HEAD and bo in topic"]
+    odd = [each.replace(":1000:", ":{0.x}:", 1) for each in map(line.format, "ab", "ab")]
+    _, clashes = merge("etc/passwd", "", *odd)
+    assert clashes == ["uid {0.x} is a in HEAD and b in topic"]
     # What both had so is nobody's doing.
     toor = "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n"
     new = "{}:x:{}:0::/:/bin/sh\n"
