@@ -124,8 +124,8 @@ def _row(app: App, package: Package, *, size: bool) -> list[str]:
         said.append(f"(part of {package.carried_by})")
     if package.place:
         said.append(f"in {app.out.path(packageview.place(package))}")
-    fixed = [package.manager, plain(package.name), plain(package.version), package.architecture]
-    return [*fixed, shown, *map(plain, said)]
+    fixed = [package.manager, package.name, package.version, package.architecture]
+    return [*map(plain, [*fixed, shown, *said])]
 
 
 def _mark(file: OwnedFile) -> str:

@@ -182,6 +182,8 @@ def test_names_from_a_hostile_database_do_no_harm(apt: Apt) -> None:
     site = "/opt/lib/python3.11/site-packages/x-1.dist-info"
     text = "Name: a\\033[31mred\\nVersion: 1\\r2\\n\\n"
     apt.run(f"mkdir -p {site}; printf '{text}' > {site}/METADATA")
+    stanza = "Package: b\\nStatus: install ok installed\\nVersion: 1\\nArchitecture: a\\033[2J\\n\\n"
+    apt.run(f"printf '{stanza}' >> /var/lib/dpkg/status")
     for words in (("status",), ("diff", "--packages"), ("packages",), ("commit", "-q", "--auto")):
         assert "\x1b" not in apt.envgit(*words).stdout
     shown = apt.envgit("log", "-1", "--format=%B", "--packages").stdout

@@ -85,10 +85,10 @@ class Accounts(Format):
             other = its.get(number)
             if other is None or other == one or not {one, other} <= kept:
                 continue
-            names = [name.decode("utf-8", "backslashreplace") for name in (one, other)]
-            what = f"{self._number_noun} {number.decode('ascii', 'backslashreplace')}"
-            shown = [name.replace("{", "{{").replace("}", "}}") for name in names]
-            text = f"{what} is {shown[0]} in {{ours}} and {shown[1]} in {{theirs}}"
+            words = [word.decode("utf-8", "backslashreplace") for word in (number, one, other)]
+            shown = [word.replace("{", "{{").replace("}", "}}") for word in words]
+            what = f"{self._number_noun} {shown[0]}"
+            text = f"{what} is {shown[1]} in {{ours}} and {shown[2]} in {{theirs}}"
             verdict.favour, favour = None, verdict.favour  # neither side settles this
             verdict.clash(("",), text)
             verdict.favour = favour
