@@ -10,18 +10,17 @@ Law (tests/unit/packages/test_grouping.py): each change is in exactly one part o
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from envgit.layers.compare import Change
-from envgit.layers.entry import Entry, Kind, find_entry
+from envgit.layers.entry import Kind, find_entry
 from envgit.packages import noise
 from envgit.packages.changes import PackageChange
 from envgit.packages.inventory import Inventory
 from envgit.packages.model import Files, Package, Unreadable
-from envgit.packages.paths import resolver
+from envgit.packages.paths import resolver, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +279,7 @@ class _Owners:
             for _ in range(_HOPS):
                 if entry is None or entry.kind != Kind.SYMLINK or not _LINKS.fullmatch(at):
                     break
-                real = resolver(inventory.files).resolve(_target(at, entry))
+                real = resolver(inventory.files).resolve(target_of(at, entry.target))
                 if real is None:
                     break
                 if real in self._shipped:
@@ -322,12 +321,6 @@ def _source(path: bytes) -> bytes | None:
         return None
     found = _BYTECODE.fullmatch(path)
     return b"%b%b.py" % (found[1], found[2]) if found else None
-
-
-def _target(path: bytes, link: Entry) -> bytes:
-    """Where a link leads, from the root, as far as its text tells."""
-    start = b"/" + path.rpartition(b"/")[0]
-    return posixpath.normpath(posixpath.join(start, link.target))
 
 
 def _lists(package: Package) -> tuple[bytes, bytes]:

@@ -7,12 +7,13 @@ not to be believed either, so that a path which is no path of a tree is dropped.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from envgit.layers.entry import Directory, Kind, find_directory, is_path
+from envgit.layers.entry import Directory, Kind, find_directory, is_path, join
 from envgit.packages.model import Files
 
 T = TypeVar("T")
@@ -38,6 +39,12 @@ def plain(path: bytes) -> bytes | None:
     return path if is_path(path) else None
 
 
+def target_of(link: bytes, text: bytes) -> bytes:
+    """Where a link with this text leads by its words alone, from the root; empty is the root."""
+    start = b"/" + link.rpartition(b"/")[0]
+    return posixpath.normpath(posixpath.join(start, text)).strip(b"/")
+
+
 class Resolver:
     """Where in a tree a path leads when the links among its directories are followed.
 
@@ -59,6 +66,11 @@ class Resolver:
         if directory is None:
             return None
         return b"%b/%b" % (directory, name) if directory else name
+
+    def directory(self, path: bytes) -> bytes | None:
+        """The real path of a directory, the last name followed too. None for what is no path."""
+        inside = self.resolve(join(path, b"x"))
+        return None if inside is None else inside.rpartition(b"/")[0]
 
     def is_directory(self, path: bytes) -> bool:
         """Whether a real path is a directory."""

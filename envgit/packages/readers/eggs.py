@@ -8,11 +8,12 @@ a directory or a zip file, ``*.egg-link``) and pip's ``installed-files.txt``.
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from posixpath import normpath
 
 from envgit.layers.entry import Kind, find_directory, find_entry, join
 from envgit.packages.model import Files, Package, Unit, Unreadable
-from envgit.packages.paths import resolver
+from envgit.packages.paths import resolver, target_of
 from envgit.packages.readers.coremetadata import carrier, described, headers, plain
 
 _LARGEST = 16 << 20
@@ -35,7 +36,7 @@ def egg(unit: Unit, place: bytes, files: Files) -> Package:
 def linked(unit: Unit, place: bytes, files: Files) -> Package:
     """The project that an ``*.egg-link`` (``setup.py develop``) points to. Raises Unreadable."""
     text = files.read(unit.path, 1 << 16)
-    target = _directory(text.split(b"\n", 1)[0].strip(), files)
+    target = resolver(files).directory(normpath(text.split(b"\n", 1)[0].strip())) or b""
     directory = find_directory(files.tree, target)
     if not target or directory is None:
         raise Unreadable("it points to a directory that is not there")
@@ -44,8 +45,7 @@ def linked(unit: Unit, place: bytes, files: Files) -> Package:
         project = name.removesuffix(b".egg-info")
         if project != name and project.replace(b"_", b"-") == wanted.replace(b"_", b"-"):
             found = egg(Unit(unit.manager, join(target, name), ""), place, files)
-            fields = {field: getattr(found, field) for field in found.__slots__}
-            return Package(**{**fields, "unit": unit.path, "state": "editable"})
+            return replace(found, unit=unit.path, state="editable")
     raise Unreadable("the project that it points to has no metadata")
 
 
@@ -81,19 +81,12 @@ def requirements(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _directory(path: bytes, files: Files) -> bytes:
-    """The real path of a directory; empty when it cannot be one."""
-    inside = resolver(files).resolve(join(normpath(path), b"PKG-INFO"))
-    return inside.rpartition(b"/")[0] if inside else b""
-
-
 def _read(unit: bytes, files: Files) -> tuple[bytes, bytes]:
     """PKG-INFO and requires.txt (empty where there is none)."""
     entry = find_entry(files.tree, unit)
     if entry is not None and entry.kind == Kind.SYMLINK:
         # Debian's packages have links from one version of Python to another.
-        base = b"/" if entry.target.startswith(b"/") else unit.rpartition(b"/")[0]
-        unit = resolver(files).resolve(normpath(join(base, entry.target))) or unit
+        unit = resolver(files).resolve(target_of(unit, entry.target)) or unit
         entry = find_entry(files.tree, unit)
     if entry is None:
         raise Unreadable("it is not there")

@@ -20,7 +20,7 @@ from typing import Any
 
 from envgit.layers.entry import Directory, Entry, Kind, find_directory, find_entry, is_path, join
 from envgit.packages.model import VOLATILE, Files, Package, Shipped, Unit, Unreadable, key_of
-from envgit.packages.paths import resolver
+from envgit.packages.paths import resolver, target_of
 from envgit.packages.readers.beneath import files_below
 from envgit.packages.readers.jsontext import load_object, table, text, texts
 
@@ -271,16 +271,10 @@ def _of_directory(
 
 def _target(link: bytes, files: Files) -> bytes:
     """The real directory that a link, and the links it leads to, stand for."""
-    known = resolver(files)
-    for _ in range(8):
-        entry = find_entry(files.tree, link)
-        if entry is None or entry.kind != Kind.SYMLINK:
-            return link
-        inside = known.resolve(link + b"/" + _JSON)
-        if inside is None:
-            break
-        link = inside.rpartition(b"/")[0]
-    raise Unreadable("it is a link that leads to no package")
+    found = resolver(files).directory(link)
+    if found is None:
+        raise Unreadable("it is a link that leads to no package")
+    return found
 
 
 # -- a package --------------------------------------------------------------------------------
@@ -376,17 +370,6 @@ def _programs(package: Package, folder: bytes, files: Files) -> Iterator[bytes]:
             link = join(shelf, encoded)
             entry = find_entry(files.tree, link) if encoded else None
             if entry is not None and entry.kind == Kind.SYMLINK:
-                target = resolver(files).resolve(_followed(link, entry.target))
+                target = resolver(files).resolve(target_of(link, entry.target))
                 if target is not None and target.startswith(folder + b"/"):
                     yield link
-
-
-def _followed(link: bytes, target: bytes) -> bytes:
-    """Where a link leads by its words alone."""
-    parts = [] if target.startswith(b"/") else link.split(b"/")[:-1]
-    for part in target.split(b"/"):
-        if part == b"..":
-            parts = parts[:-1]
-        elif part not in (b"", b"."):
-            parts.append(part)
-    return b"/".join(parts)
