@@ -75,7 +75,7 @@ def section(app: App, status: Status, *, hints: bool) -> Iterator[str]:
     for one in status.unmerged:
         line = f"{_WORDS[one.code]:<{_WIDTH}}{app.out.path(one.conflict.path)}"
         kind = one.conflict.kind
-        if kind in ("attributes", "entries"):
+        if kind in ("attributes", "dependency", "entries"):
             line += f" ({kind})"
         elif one.conflict.package is not None:
             line += f" (package {one.conflict.package.name})"

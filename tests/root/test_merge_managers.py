@@ -44,10 +44,12 @@ def test_databases_of_rpm(tmp_path: Path) -> None:
     env.envgit("tag", "base").ok()
     diverge("install lab-002-1.0-1.* lab-000-2.0-1.*", "install lab-00[35]-1.0-1.*; rpm -e lab-001")
     merged = env.envgit("merge", "-n", "--no-edit", "theirs")
-    assert merged.status == 0, merged.stdout
+    assert merged.status == 1, merged.stdout
     # lab-005 lacked lab-004 before; lab-002 lacks lab-001 only now.
-    (warning,) = [line for line in merged.stdout.splitlines() if line.startswith("warning: ")]
-    assert warning.startswith("warning: lab-002 1.0-1: lab-001 >= 1.0: ")
+    (told,) = [line for line in merged.stdout.splitlines() if line.startswith("CONFLICT ")]
+    assert told.startswith("CONFLICT (dependency): lab-002 1.0-1: lab-001 >= 1.0: ")
+    env.envgit("add", ".").ok()
+    env.envgit("commit", "-q", "--no-edit").ok()
     check("lab-000-2.0", "lab-002-1.0", "lab-003-1.0", "lab-005-1.0")
     told = rpm("rpm -q --whatprovides lab-003; rpm -qf /usr/share/lab/005 /etc/lab/000.conf")
     assert told.split() == ["lab-003-1.0-1.noarch", "lab-005-1.0-1.noarch", "lab-000-2.0-1.noarch"]

@@ -213,7 +213,7 @@ def test_pip_in_two_versions(lab: Lab) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_merge_breaks_is_said(lab: Lab) -> None:
+def test_what_a_merge_breaks_stops_it(lab: Lab) -> None:
     lab.env.envgit("switch", "-q", "-c", "upgraded", "base").ok()
     lab.sh("install trio=2.0; pip_install trio-py==2", message="trio 2.0")
     theirs = lab.diverge(
@@ -222,12 +222,35 @@ def test_what_a_merge_breaks_is_said(lab: Lab) -> None:
         start="upgraded",
     )
     merged = lab.merge(theirs)
-    assert merged.status == 0, merged.stdout
-    warnings = [line for line in merged.stdout.splitlines() if line.startswith("warning: ")]
-    assert sorted(warnings) == [
-        "warning: wants 1.0: trio-py>=2: trio-py 1 is installed",
-        "warning: wants-trio 1.0: trio (>= 2.0): trio 1.0 is installed",
+    assert merged.status == 1, merged.stdout
+    told = [line for line in merged.stdout.splitlines() if "CONFLICT" in line]
+    assert sorted(told) == [
+        "CONFLICT (dependency): wants 1.0: trio-py>=2: trio-py 1 is installed",
+        "CONFLICT (dependency): wants-trio 1.0: trio (>= 2.0): trio 1.0 is installed",
     ]
+    stopped = lab.env.json("status", "--json")["unmerged"]
+    assert {one["kind"] for one in stopped} == {"dependency"}
+    assert any(one["path"] == "var/lib/dpkg/info/wants-trio.list" for one in stopped)
+    refused = lab.env.envgit("commit", "-m", "as it is")
+    assert refused.status == 128 and "wants-trio.list" in refused.stderr
+    lab.sh("install trio=2.0; pip_install trio-py==2")
+    lab.env.envgit("add", "--", *(one["path"] for one in stopped)).ok()
+    lab.env.envgit("commit", "-m", "merged").ok()
+    lab.check()
+
+
+@pytest.mark.slow
+def test_a_revert_takes_away_nothing_that_others_need(lab: Lab) -> None:
+    lab.env.envgit("switch", "-q", "-c", "needed", "base").ok()
+    lab.sh("install trio=2.0", message="trio")
+    needed = lab.env.head()
+    lab.sh("install wants-trio", message="wants")
+    stopped = lab.env.envgit("revert", "--no-edit", needed)
+    assert stopped.status == 1
+    assert "CONFLICT (dependency): wants-trio 1.0: trio (>= 2.0)" in stopped.stdout
+    lab.env.envgit("revert", "--abort").ok()
+    assert lab.has("trio", "wants-trio") == ["2.0", "1.0"]
+    lab.check()
 
 
 def test_revert_and_cherry_pick(lab: Lab) -> None:

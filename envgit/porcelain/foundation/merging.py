@@ -149,7 +149,9 @@ def combine(
     messages = [*plan.messages, *merged.messages]
     if plan.both and not conflicts:
         state = Side(merged.tree, _always(Sourced(source)), "the merge")
-        messages += disputes.newly_broken(repository, ours, theirs, state)
+        broken, said = disputes.newly_broken(repository, ours, theirs, state)
+        conflicts = {one.path: one for one in broken}
+        messages += said
     return Combined(
         tree=merged.tree,
         source=source,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "package"
 """The kind of such a conflict."""
+DEPENDENCY = "dependency"
+"""Of what a package needs and the merge does not have."""
 NEWEST = "newest"
 """As ``-X``: of a package in two versions the newer is taken."""
 
@@ -261,25 +263,13 @@ class _Planning:
 
     def _conflict(self, one: Disputed, owned: Sequence[dict[bytes, Name]]) -> PackageConflict:
         paths = sorted({path for side in owned for path, name in side.items() if name == one.name})
-        records = [self._record(tree, paths) for tree in self.trees]
+        records = [_record(tree, paths) for tree in self.trees]
         path = records[1] or records[2] or (paths[0] if paths else one.name.place)
         entries = [
             find_entry(tree, record) if record is not None else None
             for tree, record in zip(self.trees, records, strict=True)
         ]
         return PackageConflict(one, path, *entries)
-
-    def _record(self, tree: Directory, paths: Sequence[bytes]) -> bytes | None:
-        """The path that stands for a package in a state."""
-
-        def rank(path: bytes) -> int:
-            return next((n for n, end in enumerate(_RECORDS) if path.endswith(end)), len(_RECORDS))
-
-        for path in sorted(paths, key=lambda path: (rank(path), path)):
-            entry = find_entry(tree, path)
-            if entry is not None and entry.kind != Kind.DIR:
-                return path
-        return None
 
     def _said(self, one: Disputed) -> str:
         ours, theirs = self.labels
@@ -337,13 +327,18 @@ def as_conflict(one: PackageConflict, left: Entry | None) -> Conflict:
 # -- afterwards -------------------------------------------------------------------------------
 
 
-def newly_broken(repository: Repository, ours: Side, theirs: Side, merged: Side) -> list[str]:
+def newly_broken(
+    repository: Repository, ours: Side, theirs: Side, merged: Side
+) -> tuple[list[Conflict], list[str]]:
     """What the merged packages need and lack, or cannot stand, though neither side breaks it: a
-    line each."""
+    conflict for each such package, at the path that stands for it, and a line for each relation.
+
+    They stay conflicts until somebody installs what is missing or says that it is well.
+    """
     from envgit.packages import inventory, relations
 
     if ours.tree is None or theirs.tree is None or merged.tree is None:
-        return []
+        return [], []
     mine = inventories.of_tree(repository, ours.tree, ours.contents)
     its = inventories.of_tree(repository, theirs.tree, theirs.contents)
     made = inventories.of_tree(repository, merged.tree, merged.contents)
@@ -352,14 +347,36 @@ def newly_broken(repository: Repository, ours: Side, theirs: Side, merged: Side)
     packages = [one for one in mine.contents.packages if one not in left]
     found = relations.broken([*packages, *come.packages])
     if not found:
-        return []
+        return [], []
     known = {
         (one.package.id, one.relation)
         for side in (mine, its)
         for one in relations.broken(side.contents.packages)
     }
-    return [
-        plain(f"warning: {one.package.name} {one.package.version}: {one.relation}: {one.why}")
-        for one in found
-        if (one.package.id, one.relation) not in known
-    ]
+    conflicts: dict[bytes, Conflict] = {}
+    messages = []
+    for one in found:
+        if (one.package.id, one.relation) in known:
+            continue
+        package = one.package
+        paths = [shipped.path for shipped in made.manifest(package)]
+        path = _record(merged.tree, paths) or package.unit
+        left_there = find_entry(merged.tree, path)
+        entries = [find_entry(tree, path) for tree in (ours.tree, theirs.tree)]
+        conflicts[path] = Conflict(path, DEPENDENCY, left_there, entries[0], entries[1], left_there)
+        said = f"{package.name} {package.version}: {one.relation}: {one.why}"
+        messages.append(plain(f"CONFLICT ({DEPENDENCY}): {said}"))
+    return list(conflicts.values()), messages
+
+
+def _record(tree: Directory, paths: Sequence[bytes]) -> bytes | None:
+    """The path that stands for a package in a state."""
+
+    def rank(path: bytes) -> int:
+        return next((n for n, end in enumerate(_RECORDS) if path.endswith(end)), len(_RECORDS))
+
+    for path in sorted(paths, key=lambda path: (rank(path), path)):
+        entry = find_entry(tree, path)
+        if entry is not None and entry.kind != Kind.DIR:
+            return path
+    return None
