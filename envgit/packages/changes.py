@@ -18,6 +18,7 @@ from envgit.layers.compare import Change
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
 from envgit.packages.inventory import Contents, Inventory, differing
 from envgit.packages.managers import NAMES
+from envgit.packages.model import ABSENT as ABSENT
 from envgit.packages.model import LARGEST, Package, PackageId, Problem, Shipped, Unreadable
 
 ADDED = "added"
@@ -27,10 +28,6 @@ DOWNGRADED = "downgraded"
 REINSTALLED = "reinstalled"
 MODIFIED = "modified"
 CHANGED = "changed"
-
-ABSENT = frozenset({"config-files", "not-installed"})
-"""States (of dpkg) of a package that is not there, of which something is still known."""
-
 
 _BACK = {ADDED: REMOVED, REMOVED: ADDED, UPGRADED: DOWNGRADED, DOWNGRADED: UPGRADED}
 

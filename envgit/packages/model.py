@@ -23,6 +23,9 @@ LARGEST = 256 << 20
 VOLATILE = "~"
 """Begins the key of a unit whose packages depend on files elsewhere: they are not remembered."""
 
+ABSENT = frozenset({"config-files", "not-installed"})
+"""States (of dpkg) of a package that is not there, of which something is still known."""
+
 _SEPARATORS = re.compile(r"[-_.]+")
 
 

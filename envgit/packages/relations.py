@@ -7,7 +7,7 @@ Answers from what is installed alone, as ``dpkg --audit``, ``apt-get check``, ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -51,7 +51,7 @@ def edges(
     found: dict[PackageId, set[PackageId]] = {}
     for package, reading in _readings(packages, owning):
         needed = found.setdefault(package.id, set())
-        for need in _safely(reading, package, "needs"):
+        for need in _safely(reading.needs, package):
             needed.update(one.id for one in need.by)
         needed.discard(package.id)
     return found
@@ -62,7 +62,7 @@ def missing(packages: Iterable[Package], *, owning: Owning | None = None) -> lis
     return [
         Broken(package, need.relation, need.why)
         for package, reading in _readings(packages, owning)
-        for need in _safely(reading, package, "needs")
+        for need in _safely(reading.needs, package)
         if need.why
     ]
 
@@ -72,7 +72,7 @@ def conflicting(packages: Iterable[Package]) -> list[Broken]:
     return [
         Broken(package, need.relation, need.why)
         for package, reading in _readings(packages, None)
-        for need in _safely(reading, package, "refuses")
+        for need in _safely(reading.refuses, package)
         if need.why
     ]
 
@@ -107,11 +107,10 @@ def _readings(
             yield package, _NOTHING
 
 
-def _safely(reading: Reading, package: Package, kind: str) -> Iterator[Need]:
+def _safely(ask: Callable[[Package], Iterable[Need]], package: Package) -> Iterator[Need]:
     """The needs until one raises: whoever wrote the relations may have meant to provoke it."""
     try:
-        found = reading.needs(package) if kind == "needs" else reading.refuses(package)
-        yield from islice(found, _MOST)
+        yield from islice(ask(package), _MOST)
     except (RecursionError, MemoryError, Exception):
         return
 

@@ -14,11 +14,11 @@ from envgit.errors import UsageError
 from envgit.layers.entry import find_directory, find_entry, join
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
-from envgit.packages.changes import ABSENT, PackageChange
+from envgit.packages.changes import PackageChange
 from envgit.packages.inventory import Contents, Inventory
 from envgit.packages.managers import NAMES
+from envgit.packages.model import ABSENT, Problem, Shipped
 from envgit.packages.model import Package as Package
-from envgit.packages.model import Problem, Shipped
 from envgit.porcelain.foundation import snapshot
 from envgit.porcelain.foundation.packages import inventories, wording
 from envgit.porcelain.foundation.packages.found import Found, Named, NoSuchPackage, manager_named

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
-from envgit.packages.model import Package
+from envgit.packages.model import Package, as_compared
 from envgit.packages.needs.need import Need, Owning, absent, wrong_version
 
 _VERSION = re.compile(rb"(?:^|/)(python|pypy)(\d{1,2}\.\d{1,3})[a-z]?(?=/|$)")
@@ -65,7 +65,7 @@ class Python:
 
     def _find(self, search: Search, name: str) -> list[Package]:
         """What the interpreter would import: of the first place that has it."""
-        wanted = _normal(name)
+        wanted = as_compared("pip", name)
         for place in search.places:
             found = self._named.get((place, wanted))
             if found:
@@ -79,7 +79,7 @@ class Python:
             package, extras = waiting.pop()
             search = self._search(package.place)
             for _, requirement in self._active(package, extras, quickly=True):
-                wanted = {_normal(extra) for extra in requirement.extras}
+                wanted = {as_compared("pip", extra) for extra in requirement.extras}
                 for target in self._find(search, requirement.name)[:1] if wanted else ():
                     known = self._extras.setdefault(id(target), set())
                     if not wanted <= known:
@@ -87,7 +87,7 @@ class Python:
                         waiting.append((target, frozenset(known)))
 
     def _active(
-        self, package: Package, extras: frozenset[str] | set[str], quickly: bool = False
+        self, package: Package, extras: frozenset[str] | set[str], *, quickly: bool = False
     ) -> Iterator[tuple[str, Requirement]]:
         """The requirements that hold here; ``quickly`` leaves out those that ask for no extra."""
         environment = self._search(package.place).environment
@@ -148,11 +148,6 @@ class Python:
 
 
 _EXTRA = re.compile(r";[^;]*\bextra\s*={2,3}\s*['\"][^'\"]*['\"]\s*\)*\s*$")
-_SEPARATORS = re.compile(r"[-_.]+")
-
-
-def _normal(name: str) -> str:
-    return _SEPARATORS.sub("-", name).lower()
 
 
 @lru_cache(maxsize=20_000)

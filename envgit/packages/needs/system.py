@@ -10,16 +10,16 @@ says how its relations are written and what satisfies one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from envgit.packages import versions
-from envgit.packages.model import Package
+from envgit.packages.model import ABSENT, Package
 from envgit.packages.needs.need import Need, Owning, absent, wrong_version
 
 # States of dpkg in which a package's files are in use; the others are remains of it.
-_GONE = frozenset({"config-files", "half-installed", "not-installed"})
+_GONE = ABSENT | {"half-installed"}
 
 _LONGEST = 4096
 """Characters of a relation that is looked at."""
@@ -82,7 +82,7 @@ class System:
                     # One may conflict with what itself provides: it wants to be the only one.
                     if other.name == package.name or not self._is_theirs(wish, package, offer):
                         continue
-                    if not self._fits(wish, offer, package, True):
+                    if not self._fits(wish, offer, package, refusing=True):
                         continue
                     yield Need(relation, (other,), wrong_version(other))
 
@@ -123,7 +123,7 @@ class System:
                     found[id(owner)] = owner
                 continue
             for offer in self._offers.get(wish.name, ()):
-                fits = self._fits(wish, offer, package, False)
+                fits = self._fits(wish, offer, package, refusing=False)
                 (found if fits else near)[id(offer.package)] = offer.package
         if found:
             return Need(relation, tuple(self._nearest(package, list(found.values()))))
@@ -142,7 +142,7 @@ class System:
                 return owner
         return None
 
-    def _fits(self, wish: Wish, offer: Offer, package: Package, refusing: bool) -> bool:
+    def _fits(self, wish: Wish, offer: Offer, package: Package, *, refusing: bool) -> bool:
         if not refusing and not self._is_theirs(wish, package, offer):
             return False
         if not wish.operator:
@@ -288,27 +288,12 @@ def _word(relation: str) -> tuple[Wish, ...]:
 
 
 class Apk(System):
-    """``name``, ``name>=version``, ``name~1.2``, ``so:``, ``cmd:``, ``pc:``, ``!name``."""
+    """``name``, ``name>=version``, ``name~1.2``, ``so:``, ``cmd:``, ``pc:``."""
 
     manager = "apk"
 
     def _wishes(self, relation: str) -> Sequence[Wish]:
-        return () if relation.startswith("!") else _word(relation)
-
-    def refuses(self, package: Package) -> Iterator[Need]:
-        yield from super().refuses(package)
-        for relation in package.requires:
-            if relation.startswith("!") and relation not in package.conflicts:
-                yield from self._others(package, relation)
-
-    def _others(self, package: Package, relation: str) -> Iterable[Need]:
-        for wish in self._refused(relation):
-            for offer in self._offers.get(wish.name, ()):
-                if offer.package.name != package.name and self._fits(wish, offer, package, True):
-                    yield Need(relation, (offer.package,), wrong_version(offer.package))
-
-    def _refused(self, relation: str) -> Sequence[Wish]:
-        return _word(relation.removeprefix("!"))
+        return _word(relation)
 
 
 class Pacman(System):

@@ -13,7 +13,7 @@ import binascii
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-from envgit.layers.entry import Directory, Entry, Kind, find_entry
+from envgit.layers.entry import Directory, Entry, Kind, find_entry, join
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of_files
 from envgit.packages.paths import remembered, resolver
 
@@ -68,13 +68,7 @@ class Apk:
 def _stanzas(data: bytes) -> Iterator[bytes]:
     if data.count(b"\n\n") > 2 * _MOST_PACKAGES:
         raise Unreadable(f"more than {_MOST_PACKAGES} packages")
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n\n", start)
-        end = len(data) if end < 0 else end
-        if data[start:end].strip():
-            yield data[start:end]
-        start = end + 2
+    return (stanza for stanza in data.split(b"\n\n") if stanza.strip())
 
 
 def _lines(stanza: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -150,7 +144,7 @@ def _manifest(stanza: bytes, files: Files) -> Iterator[Shipped]:
     folder, name, mode, digest = b"", b"", b"", b""
 
     def shipped() -> Iterator[Shipped]:
-        real = resolve.resolve(b"%b/%b" % (folder, name)) if name else None
+        real = resolve.resolve(join(folder, name)) if name else None
         if real is None:
             return
         looked = short or mode.endswith(b":777")

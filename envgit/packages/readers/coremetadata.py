@@ -60,7 +60,7 @@ def headers(data: bytes) -> Fields:
 def first(fields: Fields, name: str) -> str:
     """A field in one line, empty where there is none."""
     values = fields.get(name)
-    return plain(values[0]) if values else ""
+    return one_line(values[0]) if values else ""
 
 
 def described(
@@ -95,7 +95,7 @@ def described(
     )
 
 
-def plain(value: str) -> str:
+def one_line(value: str) -> str:
     """One line of what a field holds; legacy writers leave UNKNOWN where there is nothing."""
     text = " ".join(value[: 4 * _LINE].split())[: 2 * _LINE]
     return "" if text == "UNKNOWN" else text
@@ -121,12 +121,12 @@ def _license(fields: Fields) -> str:
         return said[:_LINE]
     # The field was meant for a name, and many put the whole text there.
     name, _, rest = (fields.get("license") or [""])[0].partition("\n")
-    named = plain(name) if len(name) <= 100 else ""
+    named = one_line(name) if len(name) <= 100 else ""
     if named and not rest:
         return named
     for line in fields.get("classifier", ()):
         if line.startswith("License ::"):
-            return plain(line).rpartition(":: ")[2]
+            return one_line(line).rpartition(":: ")[2]
     return named
 
 
@@ -134,7 +134,7 @@ def _homepage(fields: Fields) -> str:
     said = first(fields, "home-page")
     if said:
         return said
-    links = [plain(one).partition(",")[::2] for one in fields.get("project-url", ())]
+    links = [one_line(one).partition(",")[::2] for one in fields.get("project-url", ())]
     for wanted in ("homepage", "home", "home-page", "repository", "source", "source code"):
         for label, link in links:
             if label.strip().lower() == wanted:

@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from envgit.layers.entry import Directory, Kind, find_directory, find_entry
+from envgit.layers.entry import Directory, Kind, find_directory, find_entry, join
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of, key_of_files
 from envgit.packages.paths import Resolver, plain, remembered, resolver
 
-_ADMIN = b"var/lib/dpkg"
 _STATUS = b"var/lib/dpkg/status"
 _DISTROLESS = b"var/lib/dpkg/status.d"
 _EXTENDED = b"var/lib/apt/extended_states"
@@ -51,7 +50,7 @@ class Dpkg:
                 if not name.endswith((b".md5sums", b".list", b".preinst")):
                     entry = directory.lookup(name)
                     if entry is not None and entry.kind == Kind.FILE:
-                        yield Unit(self.name, b"%b/%b" % (path, name), key_of(entry))
+                        yield Unit(self.name, join(path, name), key_of(entry))
 
     def read(self, unit: Unit, files: Files) -> Iterable[Package]:
         data = files.read(unit.path, _LARGEST_STATUS)
@@ -140,7 +139,7 @@ def _updates(files: Files) -> Iterator[bytes]:
     directory = find_directory(files.tree, _UPDATES)
     names = sorted(name for name in directory.names() if name.isdigit()) if directory else []
     for name in names[:_MOST_UPDATES]:
-        yield files.read(b"%b/%b" % (_UPDATES, name), _LARGEST_STATUS)
+        yield files.read(join(_UPDATES, name), _LARGEST_STATUS)
 
 
 def _automatic(files: Files) -> set[tuple[str, str]]:
@@ -233,7 +232,7 @@ def _manifest(package: Package, files: Files) -> Iterator[Shipped]:
     base = package.name.encode("utf-8", "replace")
     qualified = b"%b:%b" % (base, package.architecture.encode("utf-8", "replace"))
     names = database.info.get(qualified) or database.info.get(base, [])
-    kinds = {name.rpartition(b".")[2]: b"%b/%b" % (_INFO, name) for name in names}
+    kinds = {name.rpartition(b".")[2]: join(_INFO, name) for name in names}
 
     listed: list[bytes] = []
     if b"list" in kinds:

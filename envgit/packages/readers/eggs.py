@@ -14,7 +14,7 @@ from posixpath import normpath
 from envgit.layers.entry import Kind, find_directory, find_entry, join
 from envgit.packages.model import Files, Package, Unit, Unreadable
 from envgit.packages.paths import resolver, target_of
-from envgit.packages.readers.coremetadata import carrier, described, headers, plain
+from envgit.packages.readers.coremetadata import carrier, described, headers, one_line
 
 _LARGEST = 16 << 20
 _ZIPPED = 64 << 20
@@ -28,7 +28,7 @@ def egg(unit: Unit, place: bytes, files: Files) -> Package:
     fields = headers(metadata)
     wanted = requirements(requires.decode("utf-8", "replace"))
     if not wanted:
-        wanted = tuple(plain(one) for one in fields.get("requires-dist", ()))
+        wanted = tuple(one_line(one) for one in fields.get("requires-dist", ()))
     # easy_install was always asked for by name, but took what that needs along: nobody knows.
     return described(fields, unit, place, requires=wanted, carried_by=carrier(place, "", files))
 

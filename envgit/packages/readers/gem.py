@@ -49,7 +49,7 @@ class Gem:
             place=place,
             unit=unit.path,
             state="default" if default else "installed",
-            carried_by=_carrier(unit.path, place, default, files),
+            carried_by=_carrier(unit.path, place, files, default=default),
             summary=text(spec.values.get("summary")),
             license=" OR ".join(spec.licenses)[:1024],
             homepage=text(spec.values.get("homepage")),
@@ -82,7 +82,7 @@ def _names(root: Directory, path: bytes) -> list[bytes]:
     return sorted(directory.names())[:100] if directory is not None else []
 
 
-def _carrier(unit: bytes, place: bytes, default: bool, files: Files) -> str:
+def _carrier(unit: bytes, place: bytes, files: Files, *, default: bool) -> str:
     """Who brought a gem of the distribution's directories: it, unless RubyGems installed it there.
 
     RubyGems keeps the archive that it installed, which packages of distributions leave out.

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 
-from envgit.layers.entry import Directory, Kind, find_directory
+from envgit.layers.entry import Directory, Kind, find_directory, join
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of_files
 from envgit.packages.paths import plain, resolver
 
@@ -40,7 +40,7 @@ class Pacman:
             package = directory.directory(name)
             entry = package.lookup(b"desc") if package is not None else None
             if package is not None and entry is not None and entry.kind == Kind.FILE:
-                yield Unit(self.name, b"%b/%b" % (path, name), key_of_files(package, b"desc"))
+                yield Unit(self.name, join(path, name), key_of_files(package, b"desc"))
 
     def read(self, unit: Unit, files: Files) -> Iterable[Package]:
         fields = _fields(files.read(unit.path + b"/desc", _LARGEST_DESC))
@@ -74,7 +74,7 @@ class Pacman:
         if b"files" in names:
             yield from _manifest(package.unit, files, mtree=b"mtree" in names)
         for name in names:
-            path = b"%b/%b" % (package.unit, name)
+            path = join(package.unit, name)
             if find_directory(files.tree, path) is None:
                 yield Shipped(path)
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
-import json
 import posixpath
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
@@ -26,7 +25,8 @@ from envgit.packages.model import VOLATILE, Files, Package, Shipped, Unit, Unrea
 from envgit.packages.paths import resolver
 from envgit.packages.readers import eggs
 from envgit.packages.readers.beneath import files_below
-from envgit.packages.readers.coremetadata import carrier, described, headers, plain
+from envgit.packages.readers.coremetadata import carrier, described, headers, one_line
+from envgit.packages.readers.jsontext import load_object, table
 
 _UNITS = (b".dist-info", b".egg-info", b".egg", b".egg-link")
 _SITES = (b"site-packages", b"dist-packages")
@@ -155,7 +155,7 @@ def _dist_info(unit: Unit, place: bytes, files: Files) -> Package:
         fields,
         unit,
         place,
-        requires=tuple(plain(one) for one in fields.get("requires-dist", ())),
+        requires=tuple(one_line(one) for one in fields.get("requires-dist", ())),
         size=_size(unit.path, files) if b"RECORD" in names else None,
         reason=reason,
         state="editable" if editable else "installed",
@@ -174,11 +174,10 @@ def _installer(inside: Directory, unit: bytes, files: Files) -> str:
 
 def _editable(unit: bytes, files: Files) -> bool:
     try:
-        said = json.loads(files.read(join(unit, b"direct_url.json"), 1 << 16))
-    except (ValueError, RecursionError, Unreadable):
+        said = load_object(files.read(join(unit, b"direct_url.json"), 1 << 16))
+    except Unreadable:
         return False
-    info = said.get("dir_info") if isinstance(said, dict) else None
-    return isinstance(info, dict) and info.get("editable") is True
+    return table(said.get("dir_info")).get("editable") is True
 
 
 def _size(unit: bytes, files: Files) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Collection, Iterable, Iterator
 
-from envgit.layers.entry import Directory, find_directory, find_entry
+from envgit.layers.entry import Directory, find_directory, find_entry, join
 from envgit.packages.model import Files, Package, Shipped, Unit, Unreadable, key_of_files
 from envgit.packages.paths import remembered, resolver
 from envgit.packages.readers import rpm_header as tags
@@ -47,7 +47,7 @@ class Rpm:
             present = set(there.names()) if there is not None else set()
             for name in (_SQLITE, _NDB, _BDB):
                 if name in present:
-                    database = b"%b/%b" % (place, name)
+                    database = join(place, name)
                     key = key_of_files(directory, database, database + b"-wal", *RECORDS)
                     yield Unit(self.name, database, key)
                     break

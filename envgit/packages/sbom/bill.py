@@ -14,14 +14,11 @@ from collections.abc import Iterator, Sequence
 from envgit.layers.entry import Kind, find_entry
 from envgit.packages.inventory import Inventory
 from envgit.packages.managers import NAMES
-from envgit.packages.model import Package, PackageId, Problem, Unreadable
+from envgit.packages.model import ABSENT, Package, PackageId, Problem, Unreadable
 from envgit.packages.sbom.document import Bill, Component, Content, Format, Subject
 from envgit.packages.sbom.licenses import Licenses
 from envgit.packages.sbom.system import System, package_url, read_system
 from envgit.packages.sbom.text import fit, fit_path
-
-_GONE = frozenset({"config-files", "not-installed"})
-"""States in which dpkg(1) still knows a package of which at most settings are left."""
 
 
 def bill(inventory: Inventory, subject: Subject, *, files: str = "") -> Bill:
@@ -33,7 +30,7 @@ def bill(inventory: Inventory, subject: Subject, *, files: str = "") -> Bill:
     system = read_system(inventory.files)
     contents = inventory.contents
     problems = list(contents.problems)
-    packages = sorted((one for one in contents.packages if one.state not in _GONE), key=_order)
+    packages = sorted((one for one in contents.packages if one.state not in ABSENT), key=_order)
     licenses = Licenses(inventory.files)
     components = []
     for ref, purl, package in _named(packages, system):

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from envgit.packages import relations
-from envgit.packages.changes import ABSENT
-from envgit.packages.model import Package
+from envgit.packages.model import ABSENT, Package
 from envgit.packages.relations import Broken
 from envgit.porcelain.foundation.packages.composing import Group, Name, Split, name_of
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from envgit.packages import changes as kinds
 from envgit.packages.changes import PackageChange
 from envgit.packages.managers import NAMES
+from envgit.packages.model import ABSENT, as_compared
 from envgit.porcelain.foundation.plaintext import plain
 
 _VERBS = {
@@ -34,7 +35,6 @@ _PROGRAMS = {
 
 _APART = re.compile(r"[^A-Za-z0-9+.@/_-]+")
 _WITHIN = re.compile(r"[/_]|\.deb$|\.rpm$|\.apk$|\.whl$")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | None:
@@ -125,7 +125,7 @@ def _names(words: Iterable[str]) -> dict[str, int]:
 
 def _alike(name: str) -> str:
     """A name as it is compared: pip knows ``Foo_Bar`` as ``foo-bar`` (PEP 503)."""
-    return _SEPARATORS.sub("-", name).lower()
+    return as_compared("pip", name)
 
 
 def hook_lines(changes: Sequence[PackageChange]) -> bytes:
@@ -136,7 +136,7 @@ def hook_lines(changes: Sequence[PackageChange]) -> bytes:
     lines = []
     for one in changes:
         old, new = (
-            side.version if side is not None and side.state not in kinds.ABSENT else ""
+            side.version if side is not None and side.state not in ABSENT else ""
             for side in (one.old, one.new)
         )
         package = one.package
