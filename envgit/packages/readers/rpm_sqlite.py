@@ -21,10 +21,13 @@ DAMAGED = "the database is damaged"
 
 
 @contextmanager
-def opened(data: bytes, log: bytes) -> Iterator[sqlite3.Connection]:
+def opened(
+    data: bytes, log: bytes = b"", *, writable: bool = False, steps: int = _STEPS
+) -> Iterator[sqlite3.Connection]:
     """A database in memory; ``log`` is its write-ahead log, empty if it has none.
 
-    Whatever is wrong with it is Unreadable, also within the ``with``.
+    Whatever is wrong with it is Unreadable, also within the ``with``. Statements may change the
+    database if it is ``writable``, and take ``steps`` of SQLite's virtual machine altogether.
     """
     image = bytearray(_with_log(data, log) if log else data)
     if len(image) < 100 or not image.startswith(b"SQLite format 3\0"):
@@ -33,15 +36,17 @@ def opened(data: bytes, log: bytes) -> Iterator[sqlite3.Connection]:
     image[18:20] = b"\1\1"
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        connection.text_factory = _text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, len(image) + 1024)
+        if not writable:
+            # What is written again must be the same text: where it is none, that is an error.
+            connection.text_factory = _text
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, len(image) + 1024)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        left = iter(range(_STEPS // 10_000))
+        left = iter(range(steps // 10_000))
         connection.set_progress_handler(lambda: next(left, None) is None, 10_000)
         connection.deserialize(image)
         image.clear()
         connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA query_only = {'OFF' if writable else 'ON'}")
         connection.execute("PRAGMA cell_size_check = ON")
         yield connection
     except (sqlite3.Error, UnicodeError, MemoryError) as error:

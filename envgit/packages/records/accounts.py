@@ -18,6 +18,7 @@ from envgit.packages.records.model import (
     Sides,
     Verdict,
     lines_of,
+    literal,
     merge_set,
     numbered,
     pick,
@@ -86,7 +87,7 @@ class Accounts(Format):
             if other is None or other == one or not {one, other} <= kept:
                 continue
             words = [word.decode("utf-8", "backslashreplace") for word in (number, one, other)]
-            shown = [word.replace("{", "{{").replace("}", "}}") for word in words]
+            shown = list(map(literal, words))
             what = f"{self._number_noun} {shown[0]}"
             text = f"{what} is {shown[1]} in {{ours}} and {shown[2]} in {{theirs}}"
             verdict.favour, favour = None, verdict.favour  # neither side settles this
@@ -137,8 +138,7 @@ class Ranges(Format):
 
 
 def _overlap(text: str, ours: str, theirs: str) -> Clash:
-    shown = [name.replace("{", "{{").replace("}", "}}") for name in (ours, theirs)]
-    return Clash(("",), f"{text}{shown[0]} in {{ours}} and {shown[1]} in {{theirs}}")
+    return Clash(("",), f"{text}{literal(ours)} in {{ours}} and {literal(theirs)} in {{theirs}}")
 
 
 def _range(line: bytes) -> tuple[int, int, str, bytes] | None:

@@ -8,7 +8,7 @@ the slave's path or nothing; an empty line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from envgit.packages.records.model import (
@@ -143,11 +143,10 @@ class Alternatives(Format):
         made = Alternative(head.mode, head.link, dict(sorted(slaves.items())), choices)
         return render(made) if choices else b""
 
-    def join(self, records: object) -> bytes:
+    def join(self, records: Sequence[Record]) -> bytes:
         """The alternative with these choices, sorted as update-alternatives sorts them; empty,
         when there is no choice."""
         made: Alternative | None = None
-        assert isinstance(records, list)
         for record in sorted(records, key=lambda one: one.key):
             one = parse(record.data)
             if made is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Sequence
 
 from envgit.packages.records.model import (
     Clash,
@@ -62,9 +63,8 @@ class Tar(Format):
             found.append(Record(b"\xff", data[start:]))
         return found
 
-    def join(self, records: object) -> bytes:
+    def join(self, records: Sequence[Record]) -> bytes:
         """The members, and one end."""
-        assert isinstance(records, list)
         members = [record.data for record in records if record.key != b"\xff"]
         ends = [record.data for record in records if record.key == b"\xff"]
         return b"".join([*members, *ends])

@@ -12,6 +12,8 @@ import json
 import re
 from typing import Any
 
+from envgit.packages.model import Unreadable
+from envgit.packages.readers.jsontext import load_object
 from envgit.packages.records.model import (
     Clash,
     Decide,
@@ -19,6 +21,7 @@ from envgit.packages.records.model import (
     Format,
     Taken,
     Verdict,
+    literal,
     undecided,
 )
 
@@ -63,13 +66,10 @@ class Json(Format):
 def _read(data: bytes) -> tuple[Any, tuple[str | int | None, str]]:
     """The value, and how it is laid out: what it is indented by, how it ends."""
     try:
-        value = json.loads(data)
-        text = data.decode()
-    except (ValueError, RecursionError) as error:
-        raise Declined("it is no JSON") from error
-    if not isinstance(value, dict):
-        raise Declined("it is no object")
-    end = "\n" if text.endswith("\n") else ""
+        value = load_object(data)
+    except Unreadable as error:
+        raise Declined(error.message) from error
+    end = "\n" if data.endswith(b"\n") else ""
     for indent in ("  ", None, "\t", "    "):
         if _write(value, (indent, end)) == data:
             return value, (indent, end)
@@ -102,7 +102,7 @@ def _merge(place: tuple[str, ...], base: Any, ours: Any, theirs: Any, verdict: V
         elif isinstance(one, dict) and isinstance(two, dict):
             value = _merge(where, was, one, two, verdict)
         else:
-            name = "/".join(where).replace("{", "{{").replace("}", "}}")
+            name = literal("/".join(where))
             what = f"{name} differs in {{ours}} and {{theirs}}"
             value = two if verdict.clash((owner,), what) == "theirs" else one
         if value is not _MISSING:

@@ -157,9 +157,8 @@ class LoaderCache(Format):
             found[key] = Record(key, repr(tuple(one)).encode(), (owner,))
         return list(found.values())
 
-    def join(self, records: object) -> bytes:
+    def join(self, records: Sequence[Record]) -> bytes:
         """A cache with these entries."""
-        assert isinstance(records, list)
         libraries, generator = [], b""
         for record in records:
             if not record.key:

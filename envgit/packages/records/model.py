@@ -76,6 +76,11 @@ class Verdict:
         return "theirs" if self.favour == "theirs" else "ours"
 
 
+def literal(text: str) -> str:
+    """Text as it stands in ``Clash.what``, which is a form to be filled in."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def undecided(_: str) -> str | None:
     """The `Decide` for which every entry is merged by itself."""
     return None
@@ -188,7 +193,7 @@ class Format:
             data = self.blend(base, ours, theirs, verdict)
             if data is not None:
                 return Record(key, data, ours.owners)
-        name = key.decode("utf-8", "backslashreplace").replace("{", "{{").replace("}", "}}")
+        name = literal(key.decode("utf-8", "backslashreplace"))
         what = f"{self.noun} {name} differs in {{ours}} and {{theirs}}"
         if ours is None or theirs is None:
             gone, kept = ("ours", "theirs") if ours is None else ("theirs", "ours")

@@ -4,18 +4,19 @@
 ``Packages`` has a header a row, numbered by ``hnum``; every other table is an index of rows
 ``key``, ``hnum``, ``idx``. A header that moves from one database into another gets the next number
 there, and its rows of every index go with it. Of a header only name, version and architecture are
-read (RPM package format, "Header Structure").
+read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from envgit.packages.model import Unreadable
+from envgit.packages.readers import rpm_header, rpm_sqlite
 from envgit.packages.records.model import (
     Clash,
     Decide,
@@ -26,11 +27,8 @@ from envgit.packages.records.model import (
     undecided,
 )
 
-_TAGS = {1000: "name", 1001: "version", 1002: "release", 1022: "arch"}
-_EPOCH = 1003
-_STRING, _INT32 = 6, 4
-_STEPS = 200
-"""Millions of sqlite's virtual steps a statement may take."""
+_STEPS = 200_000_000
+"""Of sqlite's virtual machine: a merge asks every index for each header that goes or comes."""
 _MOST_INDEXES = 64
 
 
@@ -46,36 +44,20 @@ class Header:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[sqlite3.Connection]:
-    """The database in memory. Raises Declined."""
-    if data[:16] != b"SQLite format 3\0" or len(data) < 512:
-        raise Declined("it is no sqlite database")
-    # Without its -wal file a database in that mode is whole when rpm has closed it; one in memory
-    # cannot be in that mode (sqlite3_deserialize).
-    data = data[:18] + b"\1\1" + data[20:]
-    connection = sqlite3.connect(":memory:")
+    """The database in memory, to be changed. Raises Declined, also within the ``with``."""
     try:
-        connection.deserialize(data)
-        steps = 0
-
-        def step() -> int:
-            nonlocal steps
-            steps += 1
-            return int(steps > _STEPS)
-
-        connection.set_progress_handler(step, 1_000_000)
-        # A view or trigger in the file would run what its author likes.
-        connection.execute("PRAGMA trusted_schema=OFF")
-        odd = connection.execute(
-            "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"
-            " OR sql LIKE '%VIRTUAL%'"
-        ).fetchone()
-        if odd[0]:
-            raise Declined("there is more than tables in it")
-        yield connection
-    except (sqlite3.Error, struct.error, OverflowError) as error:
-        raise Declined(f"sqlite says: {error}") from error
-    finally:
-        connection.close()
+        # rpm leaves no log when it closes a database: without one it is whole.
+        with rpm_sqlite.opened(data, writable=True, steps=_STEPS) as connection:
+            # A view or trigger in the file would run what its author likes.
+            odd = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+                " OR sql LIKE '%VIRTUAL%'"
+            ).fetchone()
+            if odd[0]:
+                raise Declined("there is more than tables in it")
+            yield connection
+    except Unreadable as error:
+        raise Declined(error.message) from error
 
 
 def indexes(connection: sqlite3.Connection) -> list[str]:
@@ -93,7 +75,7 @@ def indexes(connection: sqlite3.Connection) -> list[str]:
 
 
 def headers(connection: sqlite3.Connection) -> dict[int, Header]:
-    """The headers by their number. Raises Declined."""
+    """The headers by their number. Raises Declined and Unreadable."""
     found = {}
     for number, blob in connection.execute("SELECT hnum, blob FROM Packages"):
         if not isinstance(blob, bytes) or not isinstance(number, int):
@@ -104,24 +86,15 @@ def headers(connection: sqlite3.Connection) -> dict[int, Header]:
 
 
 def identity(blob: bytes) -> tuple[str, tuple[str, ...]]:
-    """A header's name, and what makes it this package: name, epoch, version, release, arch."""
-    count, size = struct.unpack_from(">II", blob)
-    data = 8 + 16 * count
-    if data + size > len(blob) or count > 65536:
-        raise Declined("a header is cut short")
-    values: dict[str, str] = {}
-    for number in range(count):
-        tag, kind, offset, _ = struct.unpack_from(">iIiI", blob, 8 + 16 * number)
-        if not 0 <= offset < max(size, 1):
-            continue
-        if tag in _TAGS and kind == _STRING:
-            end = blob.find(b"\0", data + offset, data + offset + 4096)
-            values[_TAGS[tag]] = blob[data + offset : max(end, 0)].decode("utf-8", "replace")
-        elif tag == _EPOCH and kind == _INT32:
-            values["epoch"] = str(struct.unpack_from(">I", blob, data + offset)[0])
-    name = values.get("name", "")
-    wanted = ("name", "epoch", "version", "release", "arch")
-    return name, tuple(values.get(part, "") for part in wanted)
+    """A header's name, and what makes it this package: name, epoch, version, release, arch.
+
+    Raises Unreadable.
+    """
+    header = rpm_header.Header(blob)
+    name = header.text(rpm_header.NAME)
+    epoch = header.integer(rpm_header.EPOCH)
+    rest = (rpm_header.VERSION, rpm_header.RELEASE, rpm_header.ARCH)
+    return name, (name, "" if epoch is None else str(epoch), *map(header.text, rest))
 
 
 class RpmDatabase(Format):
@@ -235,6 +208,7 @@ def _moved(
         return original
     if any(digest not in known and digest not in theirs for digest in keep):
         raise Declined("a package is in neither database")
+    here.execute("BEGIN")
     here.executemany("DELETE FROM Packages WHERE hnum = ?", gone)
     numbers = {}
     for number in come:
