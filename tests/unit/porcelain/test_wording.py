@@ -55,6 +55,23 @@ def test_names_are_found_in_scripts_files_and_pips_spellings() -> None:
         assert str(draft(found, words)).startswith("pip: install Foo_Bar 1, +1 more\n")
 
 
+def test_names_are_found_beside_npms_versions() -> None:
+    found = [added(name, "1", manager="npm") for name in ("@x/a", "chalk", "express", "@x/z")]
+    for words, first in (
+        (["npm", "install", "express@5", "chalk@latest"], "express"),
+        (["npm", "i", "-g", "@x/z@^2.0"], "@x/z"),
+        (["npm", "i", "@x/z"], "@x/z"),
+    ):
+        assert str(draft(found, words)).startswith(f"npm: install {first} 1, +3 more\n")
+
+
+def test_the_program_that_a_new_environment_brings_is_not_what_was_asked_for() -> None:
+    found = [added("pip", "23", manager="pip"), added("fastapi", "1", manager="pip")]
+    words = ["sh", "-c", "python3 -m venv /opt/app && /opt/app/bin/pip install fastapi"]
+    assert str(draft(found, words)).startswith("pip: install fastapi 1, +1 more\n")
+    assert draft(found[:1], ["pip", "install", "-U", "pip"]) == "pip: install pip 23\n"
+
+
 def test_several_managers_have_a_headline_each() -> None:
     found = [added("six", "1", manager="pip"), added("curl", "8"), added("wget", "1")]
     assert draft(found) == (

@@ -109,6 +109,9 @@ def _mark(change: PackageChange) -> str:
 def _rank(change: PackageChange, asked: Mapping[str, int]) -> tuple[int, bool, int, str]:
     package = change.package
     place = asked.get(_alike(package.name), len(asked))
+    if package.name in _PROGRAMS.get(package.manager, ()):
+        # "venv/bin/pip install flask" brings pip as well, and names it; flask is what was wanted.
+        place = len(asked)
     return place, package.reason == "automatic", NAMES.index(package.manager), package.name
 
 
@@ -118,7 +121,7 @@ def _names(words: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for word in words:
         for part in _APART.split(word):
-            for name in map(_alike, (part, *_WITHIN.split(part))):
+            for name in map(_alike, (part, part.rpartition("@")[0], *_WITHIN.split(part))):
                 found.setdefault(name, len(found))
     return found
 
