@@ -15,8 +15,18 @@ RESOLVE_BENEATH = 0x08
 
 NR_openat2 = 437
 
+AT_FDCWD = -100
+RENAME_EXCHANGE = 1 << 1
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syncfs.argtypes = (ctypes.c_int,)
+_libc.renameat2.argtypes = (
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_uint,
+)
 # A handle of its own, so that the argument types fit this one call of syscall(2).
 _openat2 = ctypes.CDLL(None, use_errno=True).syscall
 _openat2.argtypes = (
@@ -57,3 +67,10 @@ def syncfs(fd: int) -> None:
     """syncfs(2): flush the filesystem that ``fd`` is on, and report what could not be written."""
     if _libc.syncfs(fd) < 0:
         raise _oserror(None)
+
+
+def exchange(one: str | bytes, other: str | bytes) -> None:
+    """renameat2(2) with ``RENAME_EXCHANGE``: both names are there at every moment."""
+    first, second = os.fsencode(one), os.fsencode(other)
+    if _libc.renameat2(AT_FDCWD, first, AT_FDCWD, second, RENAME_EXCHANGE) < 0:
+        raise _oserror(second)

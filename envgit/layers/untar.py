@@ -87,7 +87,7 @@ def extract(
     extractor = _Extractor(dest, max_entries=max_entries, max_bytes=max_bytes, progress=progress)
     try:
         with tarfile.open(
-            fileobj=_decompressed(stream),
+            fileobj=decompressed(stream),
             mode="r|",
             tarinfo=_Member,
             encoding="utf-8",
@@ -167,7 +167,11 @@ class _Damaged(io.RawIOBase):
             raise ArchiveError(f"the compressed archive is damaged: {error}") from error
 
 
-def _decompressed(stream: BinaryIO) -> IO[bytes]:
+def decompressed(stream: BinaryIO) -> IO[bytes]:
+    """An archive's bytes, decompressed if its first ones say that it is compressed.
+
+    Raises `ArchiveError`, from here or while it is read.
+    """
     head = b""
     while len(head) < 6 and (more := stream.read(6 - len(head))):
         head += more

@@ -67,7 +67,8 @@ WALLS: dict[str, tuple[str, ...]] = {
     "ctypes": ("envgit.sandbox.syscalls", "envgit.fs.syscalls"),
     "_ctypes": ("envgit.sandbox.syscalls", "envgit.fs.syscalls"),
     "zstandard": ("envgit.layers",),
-    "tarfile": ("envgit.layers",),
+    # An archive of an image holds blobs, no file tree.
+    "tarfile": ("envgit.layers", "envgit.image.archive"),
     "asyncio": (),
     "logging": (),
     "pickle": (),
