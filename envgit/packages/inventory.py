@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
@@ -25,9 +26,7 @@ from envgit.packages.model import (
     Unreadable,
     key_of,
 )
-
-VERSION = 1
-"""Part of every key of the cache: raised whenever reading the same bytes gives something else."""
+from envgit.packages.traces import VERSION
 
 
 class Cache(Protocol):
@@ -143,11 +142,22 @@ class Inventory:
             asked -= found.keys()
         return found
 
+    def shipped_paths(self) -> Iterator[bytes]:
+        """All files of all packages that can be read."""
+        for unit in self.units:
+            with suppress(RecursionError, MemoryError, Exception):
+                yield from owners.paths(self._table(unit))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its units are remembered: else the whole tree is gone through for them."""
+        return "units" in self.__dict__ or self._remembered_units() is not None
+
     def follow(self, other: Inventory) -> None:
         """Learn from a state that differs little, as long as somebody else keeps it, what is the
         same here: its units, and which files packages have."""
         self._near = ref(other)
-        if "units" in self.__dict__ or self._remembered_units() is not None:
+        if self.is_known:
             return
         known = other.__dict__.get("units") or other._remembered_units()
         if known is None:

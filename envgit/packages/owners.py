@@ -58,6 +58,11 @@ def look_up(data: bytes, paths: Collection[bytes]) -> Iterator[tuple[bytes, int]
             yield field[1:], number
 
 
+def paths(data: bytes) -> Iterator[bytes]:
+    """All files in a table."""
+    return (field[1:] for field in data.split(b"\0") if field[:1] == b"/")
+
+
 def packed(data: bytes) -> bytes:
     """A table as it is kept: paths have much in common."""
     return zlib.compress(data, 1)

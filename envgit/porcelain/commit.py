@@ -199,10 +199,13 @@ def _draft(
     selected: Sequence[Change],
 ) -> str:
     """A message for a commit: what it did to packages, else what `draft` makes of it."""
-    from envgit.porcelain.foundation.packages import wording
-    from envgit.porcelain.foundation.packages.history import History
+    from envgit.porcelain.foundation.packages.uncommitted import uncommitted
 
-    found = History(repository).uncommitted(current, selected)
+    found = uncommitted(repository, current, selected)
+    if not found:
+        return draft(runs, selected)
+    from envgit.porcelain.foundation.packages import wording
+
     words = (word for run in runs for word in run.argv)
     return wording.draft(found.changes, words) or draft(runs, selected)
 

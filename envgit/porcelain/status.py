@@ -166,9 +166,9 @@ def status(
 def _packages(repository: Repository, current: Current, changes: Sequence[Change]) -> Found | None:
     if not changes:
         return None
-    from envgit.porcelain.foundation.packages.history import History
+    from envgit.porcelain.foundation.packages.uncommitted import uncommitted
 
-    return History(repository).uncommitted(current, changes)
+    return uncommitted(repository, current, changes)
 
 
 def _bisecting(repository: Repository) -> str | None:

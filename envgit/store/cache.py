@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -50,7 +49,7 @@ class ContentCache:
     def put(self, key: str, value: bytes) -> None:
         """Keep a value until it has not been used for long."""
         path = self._path(key)
-        draft = f"{path}.{secrets.token_hex(4)}"
+        draft = f"{path}.{os.urandom(4).hex()}"
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             with open(draft, "xb") as file:

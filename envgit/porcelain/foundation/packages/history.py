@@ -15,8 +15,9 @@ from envgit.layers import compare as files
 from envgit.layers.ids import CommitId
 from envgit.packages import changes as packages
 from envgit.packages.changes import PackageChange
-from envgit.packages.inventory import VERSION as READERS
 from envgit.packages.inventory import Inventory, packed_package, unpacked_package
+from envgit.packages.traces import VERSION as READERS
+from envgit.packages.traces import marks
 from envgit.porcelain.foundation.packages import inventories
 from envgit.porcelain.foundation.packages.found import Found
 from envgit.porcelain.foundation.repository import Repository
@@ -31,6 +32,10 @@ _VERSION = 1
 
 _KEPT = 4
 """Inventories of commits that stay open: a log looks at each twice, as a commit and as a parent."""
+
+
+_NEAR = 50
+"""Ancestors that are asked for what they know of databases."""
 
 
 class History:
@@ -71,11 +76,16 @@ class History:
         if not changed:
             return Found()
         before = self._inventory(current.head.commit)
+        self._learn(before, current.head.commit)
         found = _compared(before, inventories.of_current(self._repository, current), changed)
         if len(changed) == len(current.changes):
             return found
         paths = {change.path for change in changed}
         return found.where(lambda change: bool(change.modified) or _is_recorded(change, paths))
+
+    def files_of_packages(self, commit: CommitId) -> bytes:
+        """The marks of the files that a commit's packages have (see envgit.packages.traces)."""
+        return marks(self._inventory(commit).shipped_paths())
 
     def since(self, old: CommitId | None, current: Current) -> Found:
         """What became of packages from a commit to the worktree."""
@@ -95,6 +105,21 @@ class History:
         while len(self._inventories) > _KEPT:
             self._inventories.popitem(last=False)
         return found
+
+    def _learn(self, inventory: Inventory, commit: CommitId | None) -> None:
+        """Tell a commit's units from those of an ancestor that is known: to find them takes longer
+        than all the rest."""
+        if commit is None or inventory.is_known:
+            return
+        for _ in range(_NEAR):
+            parents = self._repository.git.git_commit(commit).parents
+            if not parents:
+                return
+            commit = parents[0]
+            known = inventories.of_commit(self._repository, commit)
+            if known.is_known:
+                inventory.follow(known)
+                return
 
     def _is_present(self, commit: CommitId | None) -> bool:
         """Whether contents can be read: what was told without them is not the whole truth."""
