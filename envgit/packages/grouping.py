@@ -19,6 +19,7 @@ from envgit.layers.entry import Kind, find_entry
 from envgit.packages import noise
 from envgit.packages.changes import PackageChange
 from envgit.packages.inventory import Inventory
+from envgit.packages.managers import NAMES
 from envgit.packages.model import Files, Package, Unreadable
 from envgit.packages.paths import resolver, target_of
 
@@ -66,6 +67,13 @@ _ENABLED = re.compile(
 )
 _UNIT_FOLDERS = (b"usr/lib/systemd/system/", b"lib/systemd/system/", b"usr/lib/systemd/user/")
 _INFO, _DIVERSIONS = b"var/lib/dpkg/info/", b"var/lib/dpkg/diversions"
+
+# Of no package even if one lists them: rpm does its database, Fedora's setup the users; and a wheel
+# may list whatever it likes (RECORD).
+_EVERYBODYS = re.compile(
+    rb"(?:var/lib/dpkg/(?!info/)|var/lib/apt/extended_states$|(?:var/lib|usr/lib/sysimage)/rpm/"
+    rb"|(?:usr/)?lib/apk/db/|etc/(?:passwd|shadow|group|gshadow|subuid|subgid)-?$)"
+)
 
 _SHALLOWEST = 2
 """Names in the path of a directory that may be one package's: ``opt`` and ``srv`` are nobody's."""
@@ -152,7 +160,7 @@ class _Owners:
         self._changed = changed
         self._packages = packages
         self._sides = (new, old)
-        self._shipped = dict(self._manifests())
+        self._shipped = self._manifests()
         self._units: dict[bytes, int] = {}
         self._names: dict[tuple[str, str], int] = {}
         for index, package in self._each():
@@ -162,6 +170,8 @@ class _Owners:
                 self._names.setdefault((package.name, ""), index)
                 self._names.setdefault((package.name, package.architecture), index)
         self._shipped.update(self._diverted())
+        for path in filter(_EVERYBODYS.match, changed):
+            self._shipped.pop(path, None)
         self._listed = self._directories()
         self._claims: dict[bytes, int] = {}
 
@@ -171,15 +181,17 @@ class _Owners:
 
     def of(self, path: bytes) -> int | None:
         """The number of the package change, or None."""
-        for name in (path, *_stands_for(path)):
-            if name in self._shipped:
-                return self._shipped[name]
-        if path in self._listed:
-            return self._listed[path]
         if path.startswith(_INFO):
             return self._by_record(path)
-        found = self._by_unit(path)
-        return self._by_link(path) if found is None else found
+        unit = self._by_unit(path)
+        for name in (path, *_stands_for(path)):
+            if name in self._shipped:
+                found = self._shipped[name]
+                # A manager's record of one package is no other's, whatever that lists.
+                return unit if unit is not None and self._alike(unit, found) else found
+        if path in self._listed:
+            return self._listed[path]
+        return self._by_link(path) if unit is None else unit
 
     def ships(self, path: bytes) -> bool:
         """Whether a changed path is in the manifest of a package that changed."""
@@ -203,18 +215,32 @@ class _Owners:
                 if package is not None:
                     yield index, package
 
-    def _manifests(self) -> Iterator[tuple[bytes, int]]:
-        """The files of the packages. Of two that have one it is whose it is in the new state,
-        which is why that comes last."""
+    def _alike(self, one: int, other: int) -> bool:
+        return self._packages[one].package.manager == self._packages[other].package.manager
+
+    def _manifests(self) -> dict[bytes, int]:
+        """The files of the packages. Of two that have one it is whose it is in the new state; if
+        both list it there, the system's manager knows better than pip, and who had it before."""
+        ranked = sorted(
+            enumerate(self._packages), key=lambda one: NAMES.index(one[1].package.manager)
+        )
+        found: dict[bytes, int] = {}
         for side in (1, 0):
-            for index, change in enumerate(self._packages):
+            here: dict[bytes, int] = {}
+            for index, change in ranked:
                 package = change.old if side else change.new
-                if package is not None:
-                    for shipped in self._sides[side].manifest(package):
-                        yield shipped.path, index
+                if package is None:
+                    continue
+                for shipped in self._sides[side].manifest(package):
+                    path = shipped.path
+                    first = here.setdefault(path, index)
+                    if first != index and found.get(path) == index and self._alike(first, index):
+                        here[path] = index
+            found |= here
         for index, change in enumerate(self._packages):
             for path in change.paths:
-                yield path, index
+                found.setdefault(path, index)
+        return found
 
     def _diverted(self) -> Iterator[tuple[bytes, int]]:
         """Both paths of each diversion that is in one state only, whose package moves the file of

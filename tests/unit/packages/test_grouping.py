@@ -93,6 +93,26 @@ def test_a_file_that_another_package_took_over_is_that_ones() -> None:
     assert "usr/x" in mine["b"] and "usr/x" not in mine["a"]
 
 
+def test_what_a_package_claims_of_others_stays_theirs() -> None:
+    others = ["var/lib/dpkg/status", "var/lib/dpkg/info/b.list", "etc/passwd", "usr/b"]
+    info = f"{SITE}/p-1.dist-info"
+    up = "../" * (SITE.count("/") + 1)
+    record = "".join(f"{up}{path},,\n" for path in [*others, "usr/p"])
+    wheel = {f"{info}/METADATA": "Name: p\nVersion: 1\n", f"{info}/RECORD": record, "usr/p": ""}
+    users = {"etc/passwd": "root:x:0:0::/:\n"}
+    old = debian({"b": ("1", ["usr/b"])}, users)
+    new = debian(
+        {"a": ("1", ["usr/a", *others]), "b": ("2", ["usr/b"])},
+        wheel | {"usr/b": "2", "etc/passwd": "root:x:0:0::/:\nu:x:1:1::/:\n"},
+    )
+    found, mine = assigned(old, new)
+    assert mine["a"] == {"usr/a", "var/lib/dpkg/info/a.list"}
+    assert mine["b"] == {"usr/b"}
+    assert "usr/p" in mine["p"] and not mine["p"] & {*others}
+    assert found.shared == (b"var/lib/dpkg/status",)
+    assert ("etc/passwd", (b"etc/passwd",)) in found.loose
+
+
 def test_an_empty_directory_is_whose_list_names_it() -> None:
     old = debian({"a": ("1", ["usr/a"]), "b": ("1", ["usr/b"])})
     new = debian(
