@@ -182,13 +182,30 @@ def test_names_from_a_hostile_database_do_no_harm(apt: Apt) -> None:
     site = "/opt/lib/python3.11/site-packages/x-1.dist-info"
     text = "Name: a\\033[31mred\\nVersion: 1\\r2\\n\\n"
     apt.run(f"mkdir -p {site}; printf '{text}' > {site}/METADATA")
-    stanza = "Package: b\\nStatus: install ok installed\\nVersion: 1\\nArchitecture: a\\033[2J\\n\\n"
-    apt.run(f"printf '{stanza}' >> /var/lib/dpkg/status")
+    about = "Status: install ok installed\\nVersion: 1\\nArchitecture: a\\033[2J\\n\\n"
+    apt.run(f"printf 'Package: b\\n{about}' >> /var/lib/dpkg/status")
     for words in (("status",), ("diff", "--packages"), ("packages",), ("commit", "-q", "--auto")):
         assert "\x1b" not in apt.envgit(*words).stdout
     shown = apt.envgit("log", "-1", "--format=%B", "--packages").stdout
     assert "\x1b" not in shown
     assert "\r" not in shown
+
+
+def test_a_package_without_files_in_two_versions_is_a_conflict_of_the_database(apt: Apt) -> None:
+    about = "Package: meta\\nStatus: install ok installed\\nArchitecture: all\\nVersion: "
+    apt.envgit("branch", "theirs")
+    for version, branch in (("1", "main"), ("2", "theirs")):
+        apt.envgit("switch", "-q", branch)
+        apt.run(f"printf '{about}{version}\\n\\n' > /var/lib/dpkg/status")
+        apt.commit()
+    merged = cli.run(["merge", "main"], cwd=apt.project)
+    assert merged.status == 1
+    assert "CONFLICT (package): meta 2 in HEAD, 1 in main" in merged.stdout
+    assert "var/lib/dpkg/status (package meta)" in apt.envgit("status").stdout
+    apt.envgit("checkout", "--theirs", "var/lib/dpkg/status")
+    assert "UU" not in apt.envgit("status", "-s").stdout
+    assert apt.envgit("packages").stdout.split()[1:3] == ["meta", "1"]
+    apt.envgit("commit", "-q", "--no-edit")
 
 
 # -- status, diff, show and log -------------------------------------------------------------------

@@ -264,12 +264,20 @@ class _Planning:
     def _conflict(self, one: Disputed, owned: Sequence[dict[bytes, Name]]) -> PackageConflict:
         paths = sorted({path for side in owned for path, name in side.items() if name == one.name})
         records = [_record(tree, paths) for tree in self.trees]
-        path = records[1] or records[2] or (paths[0] if paths else one.name.place)
+        if not any(records):
+            # What has no files (apk's .build-deps, a metapackage of rpm) is in the database alone.
+            records = [self._database(one.name)] * 3
+        path = records[1] or records[2] or records[0] or paths[0]
         entries = [
             find_entry(tree, record) if record is not None else None
             for tree, record in zip(self.trees, records, strict=True)
         ]
         return PackageConflict(one, path, *entries)
+
+    def _database(self, name: Name) -> bytes:
+        """The path of the database that says that a package is there."""
+        sides = (package for side in self.inventories for package in side.contents.packages)
+        return next((one.unit for one in sides if _name(one) == name), name.place)
 
     def _said(self, one: Disputed) -> str:
         ours, theirs = self.labels
