@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
-from envgit.layers.entry import Directory, Node
+from envgit.layers.entry import Directory, Entry, Kind, Node
 from envgit.layers.scan import scan
 from envgit.packages.inventory import Inventory
 from envgit.packages.model import LARGEST, Unreadable
@@ -44,10 +45,6 @@ class MemoryFiles:
     """Files made up in memory: content by path."""
 
     def __init__(self, files: dict[bytes, bytes], *, links: dict[bytes, bytes] | None = None):
-        import hashlib
-
-        from envgit.layers.entry import Entry, Kind
-
         self.files = files
         root = Node(Entry(Kind.DIR, 0o755))
         entries = {

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterable
 
+from envgit.layers.entry import find_directory
 from envgit.packages.managers import manager
 from envgit.packages.model import Files, Unreadable
 
@@ -52,8 +53,6 @@ def survives(name: str, files: Files, paths: Iterable[bytes] = ()) -> None:
 
     ``paths`` are directories that its units lie in, besides the root.
     """
-    from envgit.layers.entry import find_directory
-
     reader = manager(name)
     started = time.monotonic()
     for path in (b"", *paths):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -78,8 +79,7 @@ def test_hostile_notes(held: dict[str, str]) -> None:
 
 
 @pytest.mark.fuzz
-def test_damage(effort: object) -> None:
-    assert callable(effort)
+def test_damage(effort: Callable[[int, int], int]) -> None:
     for seed in range(effort(200, 20_000)):
         rng = random.Random(seed)
         name, text = rng.choice([("crates2.json", json.dumps(NEW)), ("crates.toml", OLD)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -147,8 +148,7 @@ def test_hostile_lines_are_read_in_time(line: bytes) -> None:
 
 
 @pytest.mark.fuzz
-def test_damage(effort: object) -> None:
-    assert callable(effort)
+def test_damage(effort: Callable[[int, int], int]) -> None:
     whole = dict(files().files)
     for seed in range(effort(200, 20_000)):
         rng = random.Random(seed)

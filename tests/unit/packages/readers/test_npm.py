@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -211,8 +212,7 @@ def test_modules_in_one_another_without_end() -> None:
 
 
 @pytest.mark.fuzz
-def test_damage(effort: object) -> None:
-    assert callable(effort)
+def test_damage(effort: Callable[[int, int], int]) -> None:
     for seed in range(effort(150, 20_000)):
         rng = random.Random(seed)
         files = dict(locked().files)

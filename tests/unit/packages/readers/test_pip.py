@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -317,8 +318,7 @@ def test_hostile_records_are_read_in_time(record: bytes) -> None:
 
 
 @pytest.mark.fuzz
-def test_damaged_records(effort: object) -> None:
-    assert callable(effort)
+def test_damaged_records(effort: Callable[[int, int], int]) -> None:
     egg = SITE + b"/old_thing-0.3-py3.11.egg-info"
     for seed in range(effort(150, 20_000)):
         rng = random.Random(seed)
