@@ -58,6 +58,7 @@ class Inventory:
         self._open = files
         self._cache = cache
         self._identity = identity
+        self._units: list[Unit] | None = None
         self._known: dict[Unit, list[Package]] = {}
         self._tables: dict[str, bytes] = {}
         self._table_keys: dict[Unit, str] = {}
@@ -70,21 +71,23 @@ class Inventory:
         """The state's files."""
         return self._open()
 
-    @cached_property
+    @property
     def units(self) -> list[Unit]:
         """All units of all databases, by path."""
-        known = self._remembered_units()
+        known = self._known_units()
         if known is None:
             known = locate.units(self.files.tree)
             self._remember_units(known)
         return known
 
-    def _remembered_units(self) -> list[Unit] | None:
-        if self._identity is None:
-            return None
-        return _units(self._cache.get(f"units-{VERSION}-{self._identity}"))
+    def _known_units(self) -> list[Unit] | None:
+        """The units as far as nobody has to look for them."""
+        if self._units is None and self._identity is not None:
+            self._units = _units(self._cache.get(f"units-{VERSION}-{self._identity}"))
+        return self._units
 
     def _remember_units(self, units: list[Unit]) -> None:
+        self._units = units
         if self._identity is not None:
             rows = [[unit.manager, unit.path.hex(), unit.key] for unit in units]
             self._cache.put(f"units-{VERSION}-{self._identity}", json.dumps(rows).encode())
@@ -151,22 +154,18 @@ class Inventory:
     @property
     def is_known(self) -> bool:
         """Whether its units are remembered: else the whole tree is gone through for them."""
-        return "units" in self.__dict__ or self._remembered_units() is not None
+        return self._known_units() is not None
 
     def follow(self, other: Inventory) -> None:
         """Learn from a state that differs little, as long as somebody else keeps it, what is the
         same here: its units, and which files packages have."""
         self._near = ref(other)
-        if self.is_known:
-            return
-        known = other.__dict__.get("units") or other._remembered_units()
-        if known is None:
+        known = other._known_units()
+        if self.is_known or known is None:
             return
         gone, come = locate.differing(other.files.tree, self.files.tree)
         self._apart = ref(other), gone, come
-        units = sorted({*known}.difference(gone).union(come), key=lambda one: one[1::-1])
-        self._remember_units(units)
-        self.units = units
+        self._remember_units(sorted({*known}.difference(gone).union(come), key=locate.by_path))
 
     def _units_apart(self, other: Inventory) -> tuple[list[Unit], list[Unit]]:
         """The units that only this state has, and those that only the other has."""
@@ -201,7 +200,8 @@ class Inventory:
 
     def _of_neighbour(self, unit: Unit, near: Inventory) -> dict[Package, bytes] | None:
         """The rows of packages whose files a neighbour knows and whose records did not change."""
-        twin = next((one for one in near.units if one[:2] == unit[:2]), None)
+        same = (unit.manager, unit.path)
+        twin = next((one for one in near.units if (one.manager, one.path) == same), None)
         if twin is None or not near._tables:
             return None
         folders = near._folder(twin), self._folder(unit)

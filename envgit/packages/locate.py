@@ -14,7 +14,7 @@ _DEEPEST = 256
 
 def units(tree: Directory) -> list[Unit]:
     """Every unit in ``tree``, by path. Looks at directories and names, and reads no file."""
-    return sorted(set(differing(None, tree)[1]), key=_order)
+    return sorted(set(differing(None, tree)[1]), key=by_path)
 
 
 def differing(old: Directory | None, new: Directory | None) -> tuple[list[Unit], list[Unit]]:
@@ -44,8 +44,9 @@ def differing(old: Directory | None, new: Directory | None) -> tuple[list[Unit],
             if below is not None or inner is not None:
                 stack.append((join(path, name), below, inner))
     gone, come = found[0] - found[1], found[1] - found[0]
-    return sorted(gone, key=_order), sorted(come, key=_order)
+    return sorted(gone, key=by_path), sorted(come, key=by_path)
 
 
-def _order(unit: Unit) -> tuple[bytes, str]:
+def by_path(unit: Unit) -> tuple[bytes, str]:
+    """The key by which units are in order."""
     return unit.path, unit.manager

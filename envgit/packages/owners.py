@@ -51,10 +51,12 @@ def look_up(data: bytes, paths: Collection[bytes]) -> Iterator[tuple[bytes, int]
                 yield path, int(data[start : data.index(b"\0", start)])
         return
     number = 0
+    left = set(paths)
     for field in data.split(b"\0"):
         if field[:1] == b"#":
             number = int(field[1:])
-        elif field[1:] in paths:
+        elif field[1:] in left:
+            left.discard(field[1:])
             yield field[1:], number
 
 

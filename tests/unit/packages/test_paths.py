@@ -55,7 +55,7 @@ def test_long_ways_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "_STEPS", 300_000)
     links = {b"l%d" % n: b"d/../" * 800 + b"l%d" % (n + 1) for n in range(39)}
     resolve = Resolver(MemoryFiles({b"d/f": b""}, links=links).tree).resolve
-    started = time.monotonic()
+    started = time.process_time()
     for number in range(200_000):
         resolve(b"l0/%d/f" % number)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20

@@ -456,10 +456,10 @@ def test_nothing_odd_is_broken_or_an_error(effort: Callable[[int, int], int]) ->
     "relation", ["(" * 4000, "a|" * 2000, "a " * 2000, "a,<" * 1300, ";x" * 2000]
 )
 def test_hostile_relations_are_read_in_time(manager: str, relation: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     package = made(manager, "a", requires=(relation,) * 100, conflicts=(relation,) * 100)
     relations.broken([package, made(manager, "b", provides=(relation,) * 100)])
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_thousands_of_packages_take_no_time() -> None:

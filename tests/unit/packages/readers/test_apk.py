@@ -161,11 +161,11 @@ def test_files_of_a_merged_usr() -> None:
     ids=["packages", "relations", "files", "blank", "no lines", "name"],
 )
 def test_bombs(installed: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     inventory = inventory_of(MemoryFiles({PLACE: installed}))
     assert len(inventory.contents.packages) <= 1
     assert inventory.owners == {}
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.fuzz

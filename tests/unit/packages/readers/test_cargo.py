@@ -71,11 +71,11 @@ def test_both_files(held: dict[str, str]) -> None:
     ],
 )
 def test_hostile_notes(held: dict[str, str]) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     inventory = inventory_of(files(**held))
     assert inventory.contents.packages == ()
     assert len(inventory.contents.problems) <= 1
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.fuzz

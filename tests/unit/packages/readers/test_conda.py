@@ -87,12 +87,12 @@ def test_manifest_has_the_digests_of_what_is_in_the_environment() -> None:
     ],
 )
 def test_hostile_records(data: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     inventory = inventory_of(MemoryFiles({b"x/conda-meta/a-1-0.json": data}))
     assert len(inventory.contents.packages) + len(inventory.contents.problems) == 1
     for package in inventory.contents.packages:
         inventory.manifest(package)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.fuzz

@@ -294,10 +294,10 @@ def test_four_hundred_packages_take_no_time() -> None:
     ids=["blank", "commas", "lines", "packages", "fields", "no text", "size"],
 )
 def test_bombs(status: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     contents = inventory_of(MemoryFiles({b"var/lib/dpkg/status": status})).contents
     assert len(contents.packages) + len(contents.problems) == 1
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.fuzz

@@ -141,10 +141,10 @@ def test_what_says_nothing_is_unreadable(data: bytes) -> None:
     ],
 )
 def test_hostile_lines_are_read_in_time(line: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     found = gemspec.parse(b's.name = "a"\ns.version = "1"\n' + line)
     assert (found.name, found.version) == ("a", "1")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.fuzz

@@ -199,11 +199,11 @@ def test_only_what_changed_is_another_unit() -> None:
     ids=["depth", "objects", "number", "packages", "dependencies", "lists", "no text", "nothing"],
 )
 def test_hostile_lockfiles(data: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     files = MemoryFiles({MODULES + b".package-lock.json": data, MODULES + b"a/x": b""})
     inventory = inventory_of(files)
     assert len(inventory.contents.packages) + len(inventory.contents.problems) == 1
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_modules_in_one_another_without_end() -> None:

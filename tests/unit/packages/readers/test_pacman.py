@@ -152,11 +152,11 @@ def test_what_is_no_package_is_a_problem() -> None:
 )
 def test_bombs(changed: dict[str, bytes]) -> None:
     made = files(**changed)
-    started = time.monotonic()
+    started = time.process_time()
     inventory = inventory_of(made)
     assert len(inventory.contents.packages) == 1
     assert len(inventory.owners) < 1_000_100
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.root

@@ -290,11 +290,11 @@ def test_as_pip_lists_this_environment() -> None:
     ],
 )
 def test_unreadable_metadata_are_a_problem(damage: bytes | None) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     inventory = inventory_of(MemoryFiles(dist_info(SITE, METADATA=damage)))
     assert inventory.contents.packages == ()
     assert [one.manager for one in inventory.contents.problems] == ["pip"]
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -309,12 +309,12 @@ def test_unreadable_metadata_are_a_problem(damage: bytes | None) -> None:
     ],
 )
 def test_hostile_records_are_read_in_time(record: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     inventory = inventory_of(MemoryFiles(dist_info(SITE, RECORD=record)))
     for package in inventory.contents.packages:
         for shipped in inventory.manifest(package):
             assert b".." not in shipped.path.split(b"/")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.fuzz

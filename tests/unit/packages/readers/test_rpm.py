@@ -261,18 +261,18 @@ def test_hostile_schemas(name: str) -> None:
     if name == "generated column":
         connection.execute("INSERT INTO Packages(hnum) VALUES (1), (2), (3)")
     connection.commit()
-    started = time.monotonic()
+    started = time.process_time()
     contents = inventory_of(MemoryFiles({SQLITE: connection.serialize()})).contents
     assert (len(contents.packages), len(contents.problems)) == (0, 1)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_many_rows_take_no_longer_than_they_must() -> None:
     header = made_header({1000: "x", 1001: "1", 1002: "1"})
-    started = time.monotonic()
+    started = time.process_time()
     contents = inventory_of(MemoryFiles({SQLITE: made_database([header] * 20_000)})).contents
     assert len(contents.packages) == 20_000
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     contents = inventory_of(MemoryFiles({SQLITE: made_database([header] * 100_001)})).contents
     assert contents.packages == ()
 
