@@ -253,6 +253,27 @@ def test_a_revert_takes_away_nothing_that_others_need(lab: Lab) -> None:
     lab.check()
 
 
+def test_users_who_have_other_numbers_since_a_merge(lab: Lab) -> None:
+    theirs = lab.diverge("install beta", "install alpha")
+    brought = lab.env.head(theirs)
+    lab.merge(theirs).ok()
+    ours = theirs.replace("their", "our")
+    # Their side goes on, with its own numbers: what belongs to alpha there belongs to alpha here.
+    lab.env.envgit("switch", "-q", theirs).ok()
+    lab.sh("echo x > /srv/kept; chown alpha:alpha /srv/kept", message="goes on")
+    lab.env.envgit("switch", "-q", ours).ok()
+    lab.merge(theirs).ok()
+    assert lab.sh("stat -c %U:%G /srv/kept") == "alpha:alpha\n"
+    # Overrides of both are in a file that neither side had.
+    reverted = lab.env.envgit("revert", "--no-edit", brought)
+    assert reverted.status == 0, reverted.stdout
+    lab.check()
+    assert lab.has("alpha", "beta") == ["", "1.0"]
+    assert lab.sh("getent passwd alpha || getent group alpha || dpkg-statoverride --list") == (
+        "beta beta 4750 /usr/lib/beta/helper\n"
+    )
+
+
 def test_revert_and_cherry_pick(lab: Lab) -> None:
     lab.env.envgit("switch", "-q", "-c", "line", "base").ok()
     lab.sh("install lab-005 alpha; pip_install lab-py-003", message="first")

@@ -92,6 +92,12 @@ def reconciled(passwd: tuple[bytes, bytes, bytes], group: tuple[bytes, bytes, by
     return Numbers(uids, gids, (*users, *groups))
 
 
+def moved(passwd: tuple[bytes, bytes, bytes], group: tuple[bytes, bytes, bytes]) -> Numbers:
+    """What numbers of *base* are in ours: an earlier merge gave those names others. Without this
+    whatever theirs deletes of them, as a revert does, would look as if ours had changed it."""
+    return Numbers(_moved(passwd, 7), _moved(group, 4))
+
+
 def _reconciled(
     kind: str, files: tuple[bytes, bytes, bytes], count: int
 ) -> tuple[dict[int, int], list[tuple[str, bytes, int, int]]]:
@@ -101,7 +107,12 @@ def _reconciled(
     numbers: dict[int, int] = {}
     said = []
     for name, number in theirs.items():
-        if name in base or not FIRST <= number <= LAST or number in numbers:
+        if not FIRST <= number <= LAST or number in numbers:
+            continue
+        if name in base:
+            # An earlier merge gave it another number here: what theirs makes follows.
+            if base[name] == number and ours.get(name, number) != number:
+                numbers[number] = ours[name]
             continue
         wanted: int | None = number
         if name in ours:
@@ -113,6 +124,17 @@ def _reconciled(
             numbers[number] = wanted
             said.append((kind, name, number, wanted))
     return numbers, said
+
+
+def _moved(files: tuple[bytes, bytes, bytes], count: int) -> dict[int, int]:
+    base, ours, theirs = (_named(data, count) for data in files)
+    return {
+        number: ours[name]
+        for name, number in base.items()
+        if FIRST <= number <= LAST
+        and ours.get(name, number) != number
+        and theirs.get(name, number) == number
+    }
 
 
 def _named(data: bytes, count: int) -> dict[bytes, int]:

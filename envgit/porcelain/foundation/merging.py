@@ -231,13 +231,13 @@ def _merge(
     mine = ours.tree or _emptied(base.tree or theirs.tree)
     its = theirs.tree or _emptied(base.tree or ours.tree)
     fitted = renumber.renumbered(base.tree, mine, its, read, theirs.label)
-    rewriting = databases.rewriting(read, fitted.numbers)
+    rewriting = databases.rewriting(read, fitted.numbers, fitted.moved)
     merged = threeway.merge(
-        base.tree,
+        fitted.base,
         mine,
         fitted.tree,
         settle=databases.Settling(
-            (base.tree, mine, fitted.tree), plan, rewriting, labels, favour, fitted.numbers
+            (fitted.base, mine, fitted.tree), plan, rewriting, labels, favour, fitted.numbers
         ),
         remade=fitted.remade,
         drivers=(databases.driver(plan, labels, rewriting, favour), text),

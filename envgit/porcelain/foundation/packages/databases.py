@@ -35,6 +35,8 @@ _ALTERNATIVES, _LINKS = b"var/lib/dpkg/alternatives", b"etc/alternatives"
 _RPM_FOLDERS, _CLOSED = (b"usr/lib/sysimage/rpm", b"var/lib/rpm"), (b"Packages", b"Packages.db")
 _OVERRIDES = b"var/lib/dpkg/statoverride"
 _TRIGGERS = b"var/lib/dpkg/triggers/"
+# What is the same absent as empty: who empties it may delete it.
+_OPTIONAL = (_OVERRIDES, b"var/lib/dpkg/diversions", b"var/lib/apt/extended_states")
 # apt's name of a list: the archive's address, _dists_, the suite, and what it lists.
 _LIST = re.compile(rb"(var/lib/apt/lists/(?:[^/]*_)?dists_[^/_]+)_[^/]+")
 _LARGEST = 1 << 20
@@ -44,20 +46,22 @@ Read = Callable[[str, bytes, int], bytes | None]
 """The bytes of a path of ``base``, ``ours`` or ``theirs``, at most so many; else None."""
 
 
-def rewriting(read: Read, numbers: Numbers) -> Read:
-    """``read`` with the numbers that users and groups of *theirs* are given."""
-    if not numbers:
+def rewriting(read: Read, numbers: Numbers, moved: Numbers) -> Read:
+    """``read`` with the numbers that users and groups of *theirs* are given, and of *base* those
+    that ours has for what theirs deleted."""
+    if not numbers and not moved:
         return read
 
     def rewritten(side: str, path: bytes, limit: int) -> bytes | None:
         data = read(side, path, limit)
-        if data is None or side != "theirs" or path not in (PASSWD, GROUP):
+        if data is None or side == "ours" or path not in (PASSWD, GROUP):
             return data
         try:
-            base = read("base", path, limit) or b""
+            other = read("base" if side == "theirs" else "theirs", path, limit) or b""
         except EnvgitError:
-            base = b""  # both sides added the file
-        return numbers.passwd(data, base) if path == PASSWD else numbers.group(data, base)
+            other = b""  # both sides added the file
+        given = numbers if side == "theirs" else moved
+        return given.passwd(data, other) if path == PASSWD else given.group(data, other)
 
     return rewritten
 
@@ -241,14 +245,16 @@ class Settling:
         return found
 
     def _one_sided(self, sides: Sides) -> Resolution | None:
-        """What one side deleted and the other changed: a log stays; of a list of those who wait
-        for a trigger, what is left of it."""
+        """What one side deleted and the other changed: a log stays; of a list that is deleted with
+        its last entry, as of those who wait for a trigger, what is left of it."""
         kept = sides.ours if sides.ours is not None else sides.theirs
         assert kept is not None
         form = format_for(sides.path)
         if isinstance(form, Log):
             return Resolution(kept)
-        if form is None or kept.kind != Kind.FILE or not sides.path.startswith(_TRIGGERS):
+        if form is None or kept.kind != Kind.FILE:
+            return None
+        if not sides.path.startswith(_TRIGGERS) and sides.path not in _OPTIONAL:
             return None
         made = _merged(form, sides, self._plan, self._read, None)
         if made is None or made[1]:

@@ -10,7 +10,7 @@ from envgit.layers.apply import overlaid
 from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.layers.fields import content_of
-from envgit.packages.records.numbers import Numbers, reconciled
+from envgit.packages.records.numbers import Numbers, moved, reconciled
 from envgit.porcelain.foundation.plaintext import plain
 
 PASSWD, GROUP = b"etc/passwd", b"etc/group"
@@ -22,10 +22,13 @@ Read = Callable[[str, bytes, int], bytes | None]
 @dataclass(frozen=True, slots=True)
 class Renumbered:
     """*Theirs* with other numbers: ``remade`` are the paths whose owners are not those of its own
-    files; ``messages`` lines for the user."""
+    files; ``messages`` lines for the user. ``base`` has of what theirs deletes the numbers of
+    ours."""
 
+    base: Directory | None
     tree: Directory
     numbers: Numbers = field(default_factory=Numbers)
+    moved: Numbers = field(default_factory=Numbers)
     remade: frozenset[bytes] = frozenset()
     messages: tuple[str, ...] = ()
 
@@ -33,13 +36,13 @@ class Renumbered:
 def renumbered(
     base: Directory | None, ours: Directory, theirs: Directory, read: Read, label: str
 ) -> Renumbered:
-    """``theirs`` with numbers that fit ``ours``. Costs nothing unless both sides added users or
-    groups, and else what differs."""
+    """``theirs`` with numbers that fit ``ours``. Costs nothing unless ours has other users or
+    groups than base, and what differs if numbers do."""
     trees = (("base", base), ("ours", ours), ("theirs", theirs))
     files: list[tuple[bytes, bytes, bytes]] = []
     for path in (PASSWD, GROUP):
         entries = [find_entry(tree, path) if tree is not None else None for _, tree in trees]
-        if not _both_changed(entries):
+        if not _changed(entries):
             files.append((b"", b"", b""))
             continue
         data = [
@@ -47,12 +50,17 @@ def renumbered(
             for (side, _), entry in zip(trees, entries, strict=True)
         ]
         files.append((data[0] or b"", data[1] or b"", data[2] or b""))
-    numbers = reconciled(files[0], files[1])
-    if not numbers:
-        return Renumbered(theirs)
+    numbers, before = reconciled(files[0], files[1]), moved(files[0], files[1])
+    if not numbers and not before:
+        return Renumbered(base, theirs)
     made: dict[bytes, Entry] = {}
+    remembered: dict[bytes, Entry] = {}
     for change in changes(base, theirs):
-        if change.new is not None:
+        if change.new is None and change.old is not None:
+            entry = before.entry(change.old, None)
+            if entry != change.old:
+                remembered[change.path] = entry
+        elif change.new is not None:
             entry = numbers.entry(change.new, change.old)
             if entry != change.new:
                 made[change.path] = entry
@@ -61,12 +69,19 @@ def renumbered(
         f" number {old} in {label} is {new} now"
         for kind, name, old, new in numbers.names
     )
-    return Renumbered(_planted(theirs, made), numbers, frozenset(made), messages)
+    return Renumbered(
+        _planted(base, remembered) if base is not None and remembered else base,
+        _planted(theirs, made),
+        numbers,
+        before,
+        frozenset(made),
+        messages,
+    )
 
 
-def _both_changed(entries: Sequence[Entry | None]) -> bool:
+def _changed(entries: Sequence[Entry | None]) -> bool:
     base, ours, theirs = map(content_of, entries)
-    return base not in (ours, theirs) and ours != theirs
+    return ours not in (base, theirs)
 
 
 def _planted(tree: Directory, entries: dict[bytes, Entry]) -> Directory:
