@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 
-from tests.arch.source import PACKAGE, Import, Module, modules
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.arch.source import PACKAGE, ROOT, Import, Module, modules
 
 SHARED = {"errors", "settings", "config_syntax"}
 BELOW_PORCELAIN = {"repo", "layers", "store", "sandbox", "packages", "image", "fs"}
@@ -161,6 +167,15 @@ def test_one_wall_per_foreign_thing(module: Module) -> None:
         if _within(imported.target, (foreign,)) and not _within(module.name, homes)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_dependencies_are_what_is_imported() -> None:
+    homes = packages_distributions()
+    imported = {one.target.split(".")[0] for module in modules() for one in module.imports()}
+    foreign = imported - {PACKAGE, "__future__", *sys.stdlib_module_names}
+    used = {canonicalize_name(home) for name in foreign for home in homes.get(name, [name])}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {canonicalize_name(Requirement(one).name) for one in declared} == used
 
 
 @pytest.mark.parametrize(
