@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import Protocol
 
 from envgit.errors import EnvgitError
 from envgit.fs.beneath import Walker, hold_parent
@@ -32,7 +33,24 @@ class WriteError(EnvgitError):
 File = int | tuple[int, bytes]
 
 
-def write_owner_mode(file: File, entry: Entry) -> None:
+class Described(Protocol):
+    """What these functions need to know of a file: an `Entry`, or a member of an archive."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def mode(self) -> int: ...
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+    @property
+    def target(self) -> bytes: ...
+    @property
+    def rdev(self) -> tuple[int, int]: ...
+
+
+def write_owner_mode(file: File, entry: Described) -> None:
     """Give a file its owner, then its mode."""
     if isinstance(file, int):
         os.fchown(file, entry.uid, entry.gid)
@@ -70,7 +88,7 @@ def write_attributes(file: File, entry: Entry, mtime_ns: int | None) -> None:
         write_time(file, entry.mtime * 1_000_000_000)
 
 
-def make_special(parent: int, name: bytes, entry: Entry) -> None:
+def make_special(parent: int, name: bytes, entry: Described) -> None:
     """Make a symlink, fifo or device, without its attributes."""
     if entry.kind == Kind.SYMLINK:
         os.symlink(entry.target, name, dir_fd=parent)
