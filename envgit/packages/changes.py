@@ -18,8 +18,7 @@ from envgit.layers.compare import Change
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
 from envgit.packages.inventory import Contents, Inventory, differing
 from envgit.packages.managers import NAMES
-from envgit.packages.model import ABSENT as ABSENT
-from envgit.packages.model import LARGEST, Package, PackageId, Problem, Shipped, Unreadable
+from envgit.packages.model import ABSENT, LARGEST, Package, PackageId, Problem, Shipped, Unreadable
 
 ADDED = "added"
 REMOVED = "removed"

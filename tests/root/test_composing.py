@@ -12,7 +12,7 @@ import pytest
 
 from envgit.layers.compare import changes
 from envgit.layers.entry import Kind, find_entry
-from envgit.packages.changes import ABSENT
+from envgit.packages.model import ABSENT
 from envgit.porcelain.foundation.merging import Combined, Side, Sourced
 from envgit.porcelain.foundation.packages import composing, inventories
 from envgit.porcelain.foundation.packages.composing import Group, Split

@@ -14,7 +14,7 @@ import pytest
 
 from envgit.layers.compare import changes
 from envgit.layers.entry import find_entry
-from envgit.packages.changes import ABSENT
+from envgit.packages.model import ABSENT
 from envgit.porcelain.foundation.merging import Combined, Side
 from envgit.porcelain.foundation.packages import inventories
 from envgit.porcelain.foundation.packages.composing import Split

@@ -177,7 +177,7 @@ def _versions(old: Contents, new: Contents) -> dict[Name, _Versions]:
 
 
 def _version(package: Package) -> tuple[str, ...]:
-    from envgit.packages.changes import ABSENT
+    from envgit.packages.model import ABSENT
 
     return () if package.state in ABSENT else (package.version,)
 
