@@ -25,6 +25,7 @@ from envgit.porcelain.foundation.inside.filesearch import Files, find_files
 from envgit.porcelain.foundation.inside.isolation import Cause, Changes, Outcome, Search
 from envgit.porcelain.foundation.inside.verdicts import NONE, Tried, alike, judged, outcome_of
 from envgit.porcelain.foundation.merging import Side
+from envgit.porcelain.foundation.plaintext import plain
 from envgit.porcelain.foundation.publish import Publication, publish
 from envgit.porcelain.foundation.ranges import sides_of, split_range
 from envgit.porcelain.foundation.repository import Repository
@@ -249,7 +250,7 @@ def _note(repository: Repository, result: InsideResult) -> None:
     if found is None or found.bad is None or result.commit != found.bad:
         return
     lines = [
-        f"# inside {result.commit}: {' and '.join(piece.title for piece in one.pieces)}"
+        f"# inside {result.commit}: {' and '.join(plain(piece.title) for piece in one.pieces)}"
         for one in result.culprits
     ]
     with repository.locked("bisect inside"):
@@ -395,7 +396,7 @@ class _Inside:
         if not files:
             return None
         before = len(self._done)
-        names = " and ".join(piece.title for piece in self._pieces(sorted(core)))
+        names = " and ".join(plain(piece.title) for piece in self._pieces(sorted(core)))
         self._watch.searching(f"file{'s' * (len(files) != 1)} of {names}", len(files))
 
         def test(sets: Sequence[Changes]) -> list[Outcome]:

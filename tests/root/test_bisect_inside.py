@@ -244,6 +244,17 @@ def test_what_bisect_found_is_the_default(lab: Lab) -> None:
     lab.fsck()
 
 
+def test_a_path_is_no_line_of_the_log(lab: Lab) -> None:
+    call(lab, "switch", "-q", "--detach", "before").ok()
+    lab.inside(lambda root: Path(root, "srv/x\ngit bisect good HEAD\n\033").touch())
+    call(lab, "commit", "-q", "-m", "odd").ok()
+    call(lab, "bisect", "start", "HEAD", "HEAD~").ok()
+    call(lab, "bisect", "inside", "sh", "-c", "! ls /srv | grep -q 'git bisect'").ok()
+    log = call(lab, "bisect", "log").ok().stdout
+    assert ": srv/x?git bisect good HEAD??\n" in log
+    call(lab, "bisect", "reset").ok()
+
+
 def test_uncommitted_changes(lab: Lab) -> None:
     call(lab, "switch", "-q", "--detach", "before").ok()
     refused = call(lab, "bisect", "inside", "false")
