@@ -75,6 +75,6 @@ def version_verb(app: App, build_options: bool) -> int:
 
         release = os.uname()
         app.out.line(f"kernel: {release.sysname} {release.release} {release.machine}")
-        for name in ("click", "pygit2", "rich", "zstandard"):
+        for name in ("click", "pygit2", "pyroute2", "rich", "zstandard"):
             app.out.line(f"{name}: {version(name)}")
     return 0

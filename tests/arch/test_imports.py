@@ -169,13 +169,17 @@ def test_one_wall_per_foreign_thing(module: Module) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# Chosen with the design for bridges and veth pairs; ``envgit.sandbox.network`` is not there yet.
+AHEAD = {"pyroute2"}
+
+
 def test_dependencies_are_what_is_imported() -> None:
     homes = packages_distributions()
     imported = {one.target.split(".")[0] for module in modules() for one in module.imports()}
     foreign = imported - {PACKAGE, "__future__", *sys.stdlib_module_names}
     used = {canonicalize_name(home) for name in foreign for home in homes.get(name, [name])}
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert {canonicalize_name(Requirement(one).name) for one in declared} == used
+    assert {canonicalize_name(Requirement(one).name) for one in declared} == used | AHEAD
 
 
 @pytest.mark.parametrize(
