@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 # Below this a hand-over to the thread that hashes costs more than the hash.
 _SMALL = 1 << 16
 # How much compresses how well is judged above this only: a small file of zeros is no attack.
-_RATIO_FROM = 1 << 30
+_RATIO_FROM = 1 << 32
 # Nothing of what follows an archive's end is used; this much padding was seen nowhere.
 _MAX_TRAILER = 1 << 26
 
@@ -46,7 +46,7 @@ class Archive:
 
     ``hashed`` makes `digest` and `diff_id` known after `drain`: the sha256, in hexadecimal, of the
     bytes of ``stream`` and of the decompressed ones. ``max_ratio`` bounds how many times longer
-    the latter may be, for what is longer than 1 GiB. Raises `ArchiveError` from here and `read`.
+    the latter may be, for what is longer than 4 GiB. Raises `ArchiveError` from here and `read`.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class _Gzip:
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._left = b""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = CHUNK) -> bytes:
         while True:
             if self._inflate.eof and not self._next():
                 return b""

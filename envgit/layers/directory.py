@@ -20,9 +20,16 @@ from envgit.layers.copying import Copier
 from envgit.layers.entry import Entry, Kind, Node, join, walk
 from envgit.layers.marks import OPAQUE_NAMES
 from envgit.layers.scan import Progress, scan
-from envgit.layers.writer import UNLINKABLE, WriteError, Writer, write_attributes
+from envgit.layers.writer import (
+    UNLINKABLE,
+    WriteError,
+    Writer,
+    make_special,
+    write_attributes,
+)
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def build(dest: str | bytes, node: Node, source: Callable[[bytes], bytes | None]) -> None:
@@ -94,23 +101,40 @@ def _copy(
     writer: Writer, copier: Copier, parent: int, name: bytes, path: bytes, entry: Entry
 ) -> None:
     """Copy one file, symlink, fifo or device with all that belongs to it."""
+    copy_entry(copier, (parent, name), writer.parent(path), entry, path)
+
+
+def copy_entry(
+    copier: Copier,
+    source: tuple[int, bytes],
+    target: tuple[int, bytes],
+    entry: Entry,
+    path: bytes,
+) -> None:
+    """Make ``target`` a copy of ``source``, which is what ``entry`` describes; no directory.
+
+    Both are names in open directories; ``path`` is for the error. Raises `WriteError` when the
+    source is no longer what was described.
+    """
+    parent, name = source
     if entry.kind != Kind.FILE:
         st = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        writer.special(path, entry, st.st_mtime_ns)
+        make_special(*target, entry)
+        write_attributes(target, entry, st.st_mtime_ns)
         return
-    source = os.open(name, _FILE, dir_fd=parent)
+    original = os.open(name, _FILE, dir_fd=parent)
     try:
-        st = os.fstat(source)
+        st = os.fstat(original)
         if not stat.S_ISREG(st.st_mode) or st.st_size != entry.size:
             raise WriteError(f"{os.fsdecode(path)!r} changed since it was read")
-        target = writer.create(path)
+        made = os.open(target[1], _NEW_FILE, 0o600, dir_fd=target[0])
         try:
-            copier.copy(source, target, st)
-            write_attributes(target, entry, st.st_mtime_ns)
+            copier.copy(original, made, st)
+            write_attributes(made, entry, st.st_mtime_ns)
         finally:
-            os.close(target)
+            os.close(made)
     finally:
-        os.close(source)
+        os.close(original)
 
 
 def copy(dest: str | bytes, node: Node, upper: str | bytes) -> None:

@@ -38,7 +38,7 @@ class Limits:
 
     ``entries`` counts members and directories that only their paths tell of; ``size`` bytes of all
     files together, holes included; ``ratio`` how many times longer than the compressed archive the
-    decompressed one may be, for what is longer than 1 GiB. None does not limit.
+    decompressed one may be, for what is longer than 4 GiB. None does not limit.
     """
 
     entries: int = 20_000_000
