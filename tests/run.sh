@@ -35,6 +35,9 @@ need setcap libcap2-bin
 need strace strace
 need mkfs.ext4 e2fsprogs
 need umoci umoci
+need openssl openssl
+need skopeo skopeo
+need docker-registry docker-registry
 need rpmbuild rpm
 need vercmp pacman-package-manager
 need makepkg makepkg

@@ -27,6 +27,7 @@ NAMES = frozenset(
         "createrepo_c",
         "crun",
         "dnf",
+        "docker-registry",
         "dpkg",
         "dpkg-deb",
         "gem",
