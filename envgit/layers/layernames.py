@@ -30,7 +30,7 @@ def resolve_name(name: bytes, verb: str) -> list[bytes]:
     resolved by the text. Raises `ArchiveError` for what leads out (containerd and umoci stop at
     the root, podman refuses), and for impossible names.
     """
-    parts = components(name, verb)
+    parts = components(name, verb, WHITEOUT)
     if b".." not in parts:
         return parts
     done: list[bytes] = []

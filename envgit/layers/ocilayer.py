@@ -148,19 +148,27 @@ class _Layer:
                 if part.startswith(WHITEOUT):
                     self._beneath_whiteout(parts, name, part, member)
                     return
-        parent = self.last[1] if parts is None else self._enter(parts, member, above)
         if name.startswith(WHITEOUT):
-            self._whiteout(parent, name, member)
-        elif member.kind == Kind.DIR:
+            self._whiteout(parts, name, member)
+            return
+        parent = self.last[1] if parts is None else self._enter(parts, member, above)
+        if member.kind == Kind.DIR:
             self._directory(parent, name, member)
         elif member.kind == HARD_LINK:
             self._link(parent, name, member)
         else:
             self._leaf(parent, name, member)
 
-    def _enter(self, parts: list[bytes], member: Member, text: bytes | None = None) -> Upper:
+    def _enter(
+        self,
+        parts: list[bytes],
+        member: Member,
+        text: bytes | None = None,
+        *,
+        start: Upper | None = None,
+    ) -> Upper:
         """The directory that a path means, symlinks followed; ``text`` is to be remembered."""
-        here = self.root
+        here = start or self.root
         todo = parts[::-1]
         followed = 0
         while todo:
@@ -387,15 +395,19 @@ class _Layer:
         child = directory.children.get(name)
         return child is None or not child.made
 
-    def _whiteout(self, parent: Upper, name: bytes, member: Member) -> None:
+    def _whiteout(self, parts: list[bytes] | None, name: bytes, member: Member) -> None:
         """Hide what is below; whatever the whiteout itself is, its name alone counts."""
+        if name.startswith(META) and name != OPAQUE:
+            path = member.name.strip(b"/")
+            self.unpacker.skip(path, "a file of aufs's own")
+            return
+        victim = b"" if name == OPAQUE else hidden_name(name)
+        parent = self.last[1] if parts is None else self._below(parts, member)
+        if parent is None:
+            return
         if name == OPAQUE:
             self._hide(parent)
             return
-        if name.startswith(META):
-            self.unpacker.skip(join(parent.path, name), "a file of aufs's own")
-            return
-        victim = hidden_name(name)
         child = parent.children.get(victim)
         if child is not None and child.made:
             self._hide(child)
@@ -405,6 +417,25 @@ class _Layer:
         if victim in parent.copied:
             self._unlink(parent, victim)
         parent.whiteouts.add(victim)
+
+    def _below(self, parts: list[bytes], member: Member) -> Upper | None:
+        """The directory of a whiteout, None where nothing of below shows there.
+
+        Whiteouts are about what is below, so that symlinks of this layer do not lead to it: umoci
+        writes a whiteout for what was in a directory that became a symlink.
+        """
+        here = self.root
+        for number, name in enumerate(parts):
+            known = here.children.get(name)
+            if known is None:
+                if self._has(here, name):
+                    return None
+                lower = here.shown(name)
+                if lower is not None and lower.kind == Kind.SYMLINK:
+                    return self._enter(parts[number:], member, start=here)
+                known = self._child(here, name)
+            here = known
+        return here
 
     def _hide(self, directory: Upper) -> None:
         """Let nothing of below show in a directory that this layer has, or that is below."""

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
+from envgit.layers.decompression import ArchiveError
 from envgit.layers.entry import Directory, Entry, Kind, walk
-from envgit.layers.untar import ArchiveError
 
 _BLOCK = 512
 # GNU tar's default record; some readers of tapes and pipes expect whole ones.
 _RECORD = 20 * _BLOCK
 _CHUNK = 1 << 20
 
-_FLAGS = {
+FLAGS = {
     Kind.FILE: b"0",
     Kind.SYMLINK: b"2",
     Kind.CHAR: b"3",
@@ -29,15 +29,22 @@ _FLAGS = {
     Kind.DIR: b"5",
     Kind.FIFO: b"6",
 }
-_LINK = b"1"
+LINK = b"1"
 _PAX = b"x"
+
+
+class Writable(Protocol):
+    """Where an archive goes; all of the data is taken."""
+
+    def write(self, data: bytes, /) -> object: ...
+
 
 Progress = Callable[[int, int], None]
 """Called now and then with the entries and bytes written so far."""
 
 
 def write(
-    stream: BinaryIO,
+    stream: Writable,
     root: Directory,
     open: Callable[[bytes], BinaryIO],
     *,
@@ -50,7 +57,7 @@ def write(
     ``directory_mtime`` (seconds). The stream needs ``write`` only. Raises `ArchiveError` when a
     file is not as long as its entry says, or when ``root`` is a layer with whiteouts.
     """
-    writer = _Writer(stream)
+    writer = TarWriter(stream)
     first: dict[bytes, bytes] = {}
     for path, entry in walk(root):
         if entry.kind == Kind.WHITEOUT or entry.opaque:
@@ -58,25 +65,27 @@ def write(
         if entry.hardlinks:
             leader = min(path, entry.hardlinks[0])
             if leader in first:
-                writer.header(path, entry, _LINK, first[leader], 0, entry.mtime)
+                writer.header(path, entry, LINK, first[leader], 0, entry.mtime)
                 continue
             first[leader] = path
         if entry.kind == Kind.FILE:
-            writer.header(path, entry, _FLAGS[entry.kind], b"", entry.size, entry.mtime)
+            writer.header(path, entry, FLAGS[entry.kind], b"", entry.size, entry.mtime)
             with open(path) as content:
                 writer.content(path, content, entry.size)
         elif entry.kind == Kind.DIR:
             name = path + b"/" if path else b"./"
-            writer.header(name, entry, _FLAGS[entry.kind], b"", 0, directory_mtime)
+            writer.header(name, entry, FLAGS[entry.kind], b"", 0, directory_mtime)
         else:
-            writer.header(path, entry, _FLAGS[entry.kind], entry.target, 0, entry.mtime)
+            writer.header(path, entry, FLAGS[entry.kind], entry.target, 0, entry.mtime)
         if progress is not None:
             progress(writer.entries, writer.position)
     writer.end()
 
 
-class _Writer:
-    def __init__(self, stream: BinaryIO) -> None:
+class TarWriter:
+    """Writes members in pax format to a stream, which needs ``write`` only."""
+
+    def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self.position = 0
         self.entries = 0
@@ -112,7 +121,7 @@ class _Writer:
             numbers[key] = value if fits else 0
             if not fits:
                 records.append((key, b"%d" % value))
-        if flag != _LINK:
+        if flag != LINK:
             records.extend((b"SCHILY.xattr." + _keyword(n), value) for n, value in entry.xattrs)
         if records:
             body = b"".join(_record(key, value) for key, value in records)
@@ -134,6 +143,7 @@ class _Writer:
         self._pad(_BLOCK)
 
     def end(self) -> None:
+        """Write the end of the archive."""
         self._write(bytes(2 * _BLOCK))
         self._pad(_RECORD)
 

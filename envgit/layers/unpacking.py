@@ -156,9 +156,10 @@ class Unpacker:
                 self.skip(path, f"its attribute {os.fsdecode(name)}: {error.strerror}")
 
 
-def components(name: bytes, verb: str) -> list[bytes]:
+def components(name: bytes, verb: str, mark: bytes = b"") -> list[bytes]:
     """What a name in an archive is made of, without ``.``; ``..`` is left for the caller.
 
+    What begins with ``mark`` names something else, and may be longer than a name by just that.
     Raises `ArchiveError` for names that no filesystem has and for paths that are too deep.
     """
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
@@ -167,7 +168,11 @@ def components(name: bytes, verb: str) -> list[bytes]:
             f"the archive {verb} a path of {len(parts)} levels, where {MAX_DEPTH} are possible"
         )
     for part in parts:
-        if part != b".." and not is_name(part):
+        if part == b"..":
+            continue
+        if not is_name(part) and not (
+            mark and len(part) > 255 and is_name(part.removeprefix(mark))
+        ):
             shown = os.fsdecode(part[:200])
             raise ArchiveError(f"the archive {verb} an impossible name: {shown!r}")
     return parts
