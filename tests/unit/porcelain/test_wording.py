@@ -107,6 +107,15 @@ def test_files_that_were_changed_by_hand_are_no_news() -> None:
     assert draft([]) is None
 
 
+def test_files_that_were_changed_by_hand_are_listed_beside_other_news() -> None:
+    one = package("debconf", "1.5")
+    found = [PackageChange("modified", one, one, (b"usr/share/x",)), added("curl", "8")]
+    assert draft(found) == "apt: install curl 8\n\ninstall curl 8\nmodify files of debconf\n"
+    assert draft([found[0], added("six", "1", manager="pip")]) == (
+        "pip: install six 1\n\npip: install six 1\napt: modify files of debconf\n"
+    )
+
+
 def test_which_command_concerns_a_package() -> None:
     one = added("libssl3", "1")
     assert concerns(one, ["apt-get", "install", "libssl3"]) == 2

@@ -41,9 +41,11 @@ def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | 
     """A message that names what was done to packages; None if nothing was.
 
     ``words`` are of the command lines that did it: what they name comes first, in their order, then
-    what is there for its own sake. Files that were modified by hand are nobody's installation.
+    what is there for its own sake. Files that were modified by hand are nobody's installation:
+    the body lists them where there is more to say.
     """
     asked = _names(words)
+    changes = tuple(changes)
     done = [one for one in changes if one.kind in _VERBS or _mark(one)]
     # Some managers write everything again whatever they are asked to do.
     again = [one for one in done if one.kind == kinds.REINSTALLED]
@@ -63,8 +65,11 @@ def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | 
         more = f", +{len(mine) - 1} more" if len(mine) > 1 else ""
         heads.append(f"{called(manager)}: {phrase(mine[0])}{more}")
     subject = "; ".join(heads) + "\n"
-    if len(ordered) == len(managers):
+    by_hand = [one for one in changes if one.kind == kinds.MODIFIED]
+    if len(ordered) == len(managers) and not by_hand:
         return subject
+    ordered += by_hand
+    managers = list(dict.fromkeys(one.package.manager for one in ordered))
     lines = []
     for manager in managers:
         before = f"{called(manager)}: " if len(managers) > 1 else ""
@@ -75,6 +80,8 @@ def draft(changes: Iterable[PackageChange], words: Iterable[str] = ()) -> str | 
 def phrase(change: PackageChange) -> str:
     """What was done to one package: ``upgrade libssl3 3.0.11-1 → 3.0.13-1``."""
     name = plain(change.package.name)
+    if change.kind == kinds.MODIFIED:
+        return f"modify files of {name}"
     verb = _VERBS.get(change.kind)
     if verb is None:
         return f"mark {name} as {_mark(change)}"
