@@ -27,7 +27,6 @@ from envgit.image.registry.errors import (
     from_answer,
     from_failure,
     lasting,
-    refused,
     speaks_no_tls,
 )
 from envgit.image.registry.hosts import endpoint
@@ -113,7 +112,7 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
             response = self._send("GET", f"https://{self.host}/v2/", {}, None)
         except FAILURES as error:
             # What else is wrong shows in the first request, with its retries.
-            return certificate_error(error) is None and (speaks_no_tls(error) or refused(error))
+            return speaks_no_tls(error)
         response.close()
         return False
 

@@ -148,10 +148,11 @@ class RegistryDestination:
             if mounted:
                 self._progress.start(digest, 0).finish("mounted")
                 return True
-            if location:
-                with self._lock:
-                    location = self._sessions.setdefault(digest, location)
-                break
+            # It has opened an upload instead, which `put_blob` goes on with.
+            with self._lock:
+                one = self._sessions.setdefault(digest, location)
+            if location and one != location:
+                upload.cancel(self._client, location)
         return False
 
     def put_blob(self, hint: Descriptor, stream: BinaryIO) -> Descriptor:
@@ -209,6 +210,8 @@ class RegistryDestination:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for location in self._sessions.values():
+            upload.cancel(self._client, location)
         self._client.close()
 
 

@@ -15,6 +15,16 @@ from collections.abc import Iterator
 from envgit.errors import EnvgitError
 from envgit.image.descriptors import ImageError
 
+# OpenSSL's reasons when what answers is no TLS at all, by its version and by the server.
+_NO_TLS = frozenset(
+    {
+        "HTTP_REQUEST",
+        "RECORD_LAYER_FAILURE",
+        "UNEXPECTED_EOF_WHILE_READING",
+        "UNKNOWN_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
 _SAID = 300  # characters of a registry's words that are repeated
 
 
@@ -146,8 +156,7 @@ def certificate_error(error: BaseException) -> ssl.SSLError | None:
 def speaks_no_tls(error: BaseException) -> bool:
     """Whether the handshake failed as it does with a server that speaks plain http."""
     return any(
-        isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError)
-        for cause in _causes(error)
+        isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in _causes(error)
     )
 
 
@@ -163,7 +172,11 @@ def unresolved(error: BaseException) -> bool:
 
 def lasting(error: BaseException) -> bool:
     """Whether a host that has never answered will hardly do so a second later."""
-    return refused(error) or unresolved(error) or speaks_no_tls(error)
+    return refused(error) or unresolved(error) or _tls_error(error) is not None
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    return next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
 
 
 def from_failure(error: BaseException, *, doing: str, host: str, proxy: str = "") -> RegistryError:
@@ -178,13 +191,12 @@ def from_failure(error: BaseException, *, doing: str, host: str, proxy: str = ""
             f"or set registry.{host}.ca",
         )
     causes = list(_causes(error))
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    tls = _tls_error(error)
     if tls is not None:
-        plain = "WRONG_VERSION" in str(tls) or "HTTP_REQUEST" in str(tls)
         return RegistryUntrusted(
             f"{doing}: no TLS with {host}{by}: {printable(tls.reason or str(tls))}",
             hint=f"if it speaks plain http, allow that: registry.{host}.plainHttp true"
-            if plain
+            if speaks_no_tls(error)
             else "the server may want a client certificate: "
             f"registry.{host}.cert and registry.{host}.key",
         )

@@ -11,6 +11,7 @@ reached by TLS (or is one of those hosts that plain http is allowed for), and no
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -26,6 +27,7 @@ from envgit.image.registry.errors import RegistryError, RegistryUnauthorized, fr
 
 _LEAST_LIFE = 60  # seconds a token lives if its server does not say (token.md)
 _MOST_LIFE = 3600 * 24
+_HEADER_VALUE = re.compile(r"[!-~]{1,65536}")
 _MARGIN = 10.0  # seconds before its end in which a token is not used any more
 
 Fetch = Callable[[str, str, Mapping[str, str], bytes | None], tuple[int, bytes]]
@@ -136,7 +138,7 @@ class ScopedAuth(TokenAuth):  # type: ignore[misc] # oras has no py.typed
                 "with registry.<host>.plainHttp",
             )
         # What the registry asks for may be more than what we know to need ("repository:x:delete").
-        wanted = sorted(scopes | set(challenge.parameters.get("scope", "").split()))
+        wanted = _united(scopes | set(challenge.parameters.get("scope", "").split()))
         service = challenge.parameters.get("service", "")
         identity = self._identity_token or (who.identity_token if who is not None else "")
         status, body = self._ask(realm, service, wanted, who, identity)
@@ -148,7 +150,7 @@ class ScopedAuth(TokenAuth):  # type: ignore[misc] # oras has no py.typed
                 host=self._host,
                 problems=self.problems,
             )
-        return self._read(body)
+        return self._read(body, renewable=bool(identity))
 
     def _ask(
         self,
@@ -177,24 +179,32 @@ class ScopedAuth(TokenAuth):  # type: ignore[misc] # oras has no py.typed
         joint = "&" if urlsplit(realm).query else "?"
         return self._fetch("GET", f"{realm}{joint}{query}" if query else realm, headers, None)
 
-    def _read(self, body: bytes) -> _Token:
+    def _read(self, body: bytes, *, renewable: bool) -> _Token:
         try:
             found = json.loads(body)
             token = found.get("token") or found.get("access_token")
-            life = found.get("expires_in", _LEAST_LIFE)
             renewed = found.get("refresh_token")
+            life = _lifetime(found.get("expires_in"))
         except (ValueError, AttributeError, RecursionError):
-            token, life, renewed = None, 0, None
-        if (
-            not isinstance(token, str)
-            or not token
-            or not token.isascii()
-            or not token.isprintable()
-        ):
+            token = None
+        if not isinstance(token, str) or not _HEADER_VALUE.fullmatch(token):
             raise RegistryError(f"the token server of {self._host} gave no token")
-        if isinstance(renewed, str) and renewed and self._identity_token:
+        if renewable and isinstance(renewed, str) and renewed:
             self._identity_token = renewed
-        if not isinstance(life, int | float) or isinstance(life, bool) or life < _LEAST_LIFE:
-            life = life if isinstance(life, int) and 0 < life < _LEAST_LIFE else _LEAST_LIFE
-        life = min(float(life), _MOST_LIFE)
         return _Token(f"Bearer {token}", self._clock() + max(life - _MARGIN, life / 2))
+
+
+def _united(scopes: Iterable[str]) -> list[str]:
+    """One scope a resource (``type:name:action,...``), with the actions of all of them."""
+    actions: dict[str, set[str]] = {}
+    for scope in scopes:
+        resource, _, listed = scope.rpartition(":")
+        actions.setdefault(resource, set()).update(listed.split(","))
+    return [f"{resource}:{','.join(sorted(found))}" for resource, found in sorted(actions.items())]
+
+
+def _lifetime(stated: object) -> float:
+    """Seconds; what is no sensible number is taken for not stated."""
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated > 0:
+        return _LEAST_LIFE
+    return float(min(stated, _MOST_LIFE))

@@ -289,10 +289,7 @@ class Upload:
         """Free what the registry holds of an upload; nothing is lost if that fails."""
         location, self._location = self._location, ""
         if location:
-            try:
-                self._client.once("DELETE", location, doing=self._doing)
-            except (Transient, RegistryError):
-                return
+            cancel(self._client, location)
 
     def _report(self, position: int) -> None:
         if self._tell is not None and position != self._told:
@@ -329,6 +326,14 @@ def mount(client: Client, digest: str, path: str) -> tuple[bool, str]:
     if answer.status_code == 201:
         return True, ""
     return False, client.location(answer) if answer.status_code == 202 else ""
+
+
+def cancel(client: Client, location: str) -> None:
+    """Free what the registry holds of an upload; nothing is lost if that fails."""
+    try:
+        client.once("DELETE", location, doing="cannot cancel an upload")
+    except (Transient, RegistryError):
+        return
 
 
 def _limited(stream: BinaryIO, most: int) -> Callable[[], bytes]:
