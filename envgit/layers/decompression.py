@@ -74,8 +74,10 @@ class Archive:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def read(self, size: int = CHUNK) -> bytes:
-        """Up to ``size`` decompressed bytes, none at the end."""
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` decompressed bytes, none at the end; all without ``size``."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(CHUNK), b""))
         try:
             data = self._stream.read(size)
         except self._errors as error:

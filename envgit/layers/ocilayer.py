@@ -36,6 +36,8 @@ from envgit.layers.view import Overlay
 
 # Linux follows at most 40 symlinks in a path (path_resolution(7)).
 _MAX_SYMLINKS = 40
+# Directories that symlinks lead through, over all entries: a minute's work.
+_MAX_STEPS = 100_000_000
 
 DEFAULT_LIMITS = Limits(entries=4_000_000, size=1 << 40, ratio=500)
 """More than any image has that is not made to do harm."""
@@ -118,6 +120,7 @@ class _Layer:
         # The directory of the last entry, by the text of its path, where no symlink led to it:
         # what is made in a directory does not change the way to that one.
         self.last: tuple[bytes, Upper] = (b"", self.root)
+        self.steps = 0
         # Names of files in aufs's directory, which are there only to be linked to.
         self.staged: set[bytes] = set()
 
@@ -187,7 +190,8 @@ class _Layer:
                 here = self._child(here, name)
                 continue
             followed += 1
-            if followed > _MAX_SYMLINKS:
+            self.steps += target.count(b"/")
+            if followed > _MAX_SYMLINKS or self.steps > _MAX_STEPS:
                 raise ArchiveError(f"too many symlinks on the way to {member}")
             if target.startswith(b"/"):
                 here = self.root
@@ -317,9 +321,9 @@ class _Layer:
                 raise _unlinkable(member)
             old = parts.pop()
             source = self._enter(parts, member)
+            self._to_upper(source, old, member)
             if source is parent and old == name:
                 return
-            self._to_upper(source, old, member)
             where = source.path
         self._make(parent)
         self._clear(parent, name)
@@ -442,14 +446,17 @@ class _Layer:
         stack = [directory]
         while stack:
             item = stack.pop()
+            if (
+                item.lower is None
+            ):  # then so it is beneath, and an archive may say it a million times
+                continue
             item.lower = None
             item.whiteouts.clear()
             for name in list(item.copied):
                 self._unlink(item, name)
             for child in item.children.values():
-                if child.lower is not None or child.old is not None:
-                    child.old = None
-                    stack.append(child)
+                child.old = None
+                stack.append(child)
 
     def _beneath_whiteout(
         self, parts: list[bytes], name: bytes, whiteout: bytes, member: Member

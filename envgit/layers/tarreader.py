@@ -24,6 +24,8 @@ from envgit.layers.entry import Kind
 
 # A pax header holds attributes, which Linux limits to 64 kB each, and paths; it is in memory whole.
 MAX_HEADER = 16 << 20
+# Global headers count for each member again; git archive's comment is what they are used for.
+_MAX_GLOBALS = 1 << 16
 # Pieces of a sparse file. Each is 16 bytes at least in the archive, so this is a big database.
 _MAX_PIECES = 1 << 20
 PIECE = 1 << 18
@@ -144,10 +146,10 @@ class Reader:
                 target = data.partition(b"\0")[0]
             elif flag == _PAX_GLOBAL:
                 changed = list(_pax(data, start))
-                if sum(len(key) + len(value) for key, value in self._globals) > MAX_HEADER:
-                    raise ArchiveError("the archive has too many global headers")
                 keys = {key for key, _ in changed}
                 self._globals = [r for r in self._globals if r[0] not in keys] + changed
+                if sum(len(key) + len(value) for key, value in self._globals) > _MAX_GLOBALS:
+                    raise ArchiveError(f"the archive has global headers of {size} bytes")
             else:
                 records = list(_pax(data, start))
 
