@@ -93,9 +93,16 @@ def cp(app: App, archive: bool, follow_link: bool, as_json: bool, words: tuple[s
 @verb(
     "export",
     "export [-q] [<commit>] tar:<file>",
+    "export [-q] [--squash] [--compression <how>] [--format <format>] [<commit>] <image>",
     "export --sbom[=<format>] [--files] [--name <name>] [<commit> | --worktree] <file>",
 )
 @flag("-q, --quiet", "suppress progress reporting")
+@section(
+    "Images",
+    flag("--squash", "one layer with all files, instead of one for each commit"),
+    value("--compression <how>", "of layers: gzip (the default), zstd or none"),
+    value("--format <format>", "media types: oci (the default) or docker"),
+)
 @section(
     "Bill of materials",
     value(
@@ -112,6 +119,9 @@ def cp(app: App, archive: bool, follow_link: bool, as_json: bool, words: tuple[s
 def export(
     app: App,
     quiet: bool,
+    squash: bool,
+    compression: str | None,
+    format: str | None,
     sbom: str | None,
     worktree: bool,
     files: bool,
@@ -119,11 +129,22 @@ def export(
     as_json: bool,
     words: tuple[str, ...],
 ) -> int:
-    """Write a state as an archive, or list what is installed in it.
+    """Write a state as an archive or an image, or list what is installed in it.
 
-    The whole file system of the commit (default: HEAD) goes into a tar archive that GNU tar and
-    container tools read. The name says how it is compressed: .gz, .xz or .zst, else not at all;
-    tar:- writes to standard output. Equal states give equal archives.
+    \b
+    tar:FILE                   the whole file system of the commit (default: HEAD)
+    oci:DIR[:TAG]              an image in an OCI layout, beside those that it has
+    oci-archive:FILE[:TAG]     an image in an OCI layout in a file
+    docker-archive:FILE[:NAME] an image for docker load
+    dir:DIR                    an image in a folder, as skopeo has it
+
+    The tar archive is for GNU tar and container tools. Its name says how it is compressed: .gz, .xz
+    or .zst, else not at all; tar:- writes to standard output.
+
+    An image has a layer and an entry of history for each commit, and the commit's config; a commit
+    that changes no file has no layer. A layer that came from an image, unchanged, keeps its digest
+    where the destination has it. Equal commits give equal images; with SOURCE_DATE_EPOCH commits of
+    equal content do, and no file in new layers is younger than that.
 
     With --sbom a software bill of materials goes to the file, "-" being standard output: packages
     of all managers with their URLs (purl), licences and dependencies, the distribution, and the
@@ -131,14 +152,31 @@ def export(
     another. Databases that cannot be read are warned about and noted in the document.
     """
     if sbom is not None:
+        if squash or compression is not None or format is not None:
+            raise UsageProblem("--squash, --compression and --format are for images", usage="short")
         return _bill(app, sbom, words, quiet, worktree, files, name, as_json)
     if worktree or files or name is not None:
         raise UsageProblem("--worktree, --files and --name go with --sbom", usage="short")
+    return _state(app, words, quiet, squash, compression, format, as_json)
+
+
+def _state(
+    app: App,
+    words: tuple[str, ...],
+    quiet: bool,
+    squash: bool,
+    compression: str | None,
+    format: str | None,
+    as_json: bool,
+) -> int:
     if not 1 <= len(words) <= 2:
         raise UsageProblem("a destination is needed, and at most a commit before it", usage="short")
+    from envgit.porcelain.export import ImageResult
     from envgit.porcelain.export import export as write
 
     revision, dest = (words[0], words[1]) if len(words) == 2 else ("HEAD", words[0])
+    if format not in (None, "oci", "docker"):
+        raise UsageProblem(f"unknown format '{format}': oci or docker")
     to_stdout = dest == "tar:-"
     if to_stdout and app.out.stdout_is_terminal:
         raise EnvgitError("refusing to write an archive to a terminal", hint="use tar:FILE")
@@ -147,8 +185,12 @@ def export(
             app.repository,
             dest,
             revision,
+            squash=squash,
+            compression=compression,
+            docker=format == "docker",
             stdout=app.out.binary() if to_stdout else None,
             progress=None if meter is None else lambda entries, size: meter("entries", entries),
+            layer_progress=meter,
         )
     if to_stdout:
         return 0
@@ -156,6 +198,10 @@ def export(
         app.out.json(result)
     elif not quiet:
         app.out.line(f"Exported {changed.one_line(app, result.commit)} to {result.file}")
+        if isinstance(result, ImageResult):
+            number = "1 layer" if result.layers == 1 else f"{result.layers} layers"
+            there = f", {result.reused} of them there already" if result.reused else ""
+            app.out.line(f" {number}{there}, {result.digest}")
     return 0
 
 

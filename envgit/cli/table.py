@@ -90,9 +90,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "move environments",
         (
             (
+                "import",
+                "create:import_verb",
+                "Bring an image, or another source, into the repository as a branch",
+            ),
+            (
                 "export",
                 "outside:export",
-                "Write a state as an archive, or list what is installed in it",
+                "Write a state as an archive or an image, or list what is installed in it",
             ),
         ),
     ),

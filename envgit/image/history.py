@@ -65,14 +65,15 @@ def step(entry: Entry) -> str:
 
 
 def message(entries: Sequence[Entry], otherwise: str) -> str:
-    """The message of a layer's commit: its step, then those without a layer, then comments."""
+    """The message of a layer's commit: comment and step, then the steps without a layer."""
     main = next((entry for entry in entries if not entry.get("empty_layer")), None)
     words = step(main) if main is not None else ""
     comment = str((main or {}).get("comment") or "").replace("\0", "").strip()
     if comment.startswith("buildkit."):
         comment = ""
-    if not words and comment:
-        words, comment = comment, ""
+    # What a person wrote (docker commit -m, envgit) comes first; buildah's comments name the base.
+    if comment and not (words and comment.startswith("FROM ")):
+        words, comment = comment, "" if words in comment else words
     subject, _, rest = (words or otherwise).partition("\n")
     parts = []
     if len(subject) > _MAX_SUBJECT:

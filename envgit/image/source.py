@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``init --from SOURCE`` may name, so that a wrong word is refused before anything is made.
+"""What ``init --from``, ``import`` and ``export`` may name: SOURCE and DEST.
 
 The grammar is skopeo's ``transport:reference`` with envgit's own ``scratch``, ``debian:``, ``tar:``
-and ``rootfs:``. Parsing looks at nothing but the text: whether a file or a suite exists is found
-out by whoever reads it.
+and ``rootfs:``. Parsing looks at nothing but the text, so that a wrong word is refused before
+anything is made: whether a file or a suite exists is found out by whoever reads it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,22 @@ DEBIAN = "debian"
 TAR = "tar"
 ROOTFS = "rootfs"
 
-GRAMMAR = "scratch, debian:SUITE[+PACKAGE,...], tar:FILE (- is standard input), rootfs:DIR"
+OCI = "oci"
+OCI_ARCHIVE = "oci-archive"
+DOCKER_ARCHIVE = "docker-archive"
+DIR = "dir"
+IMAGES = frozenset({OCI, OCI_ARCHIVE, DOCKER_ARCHIVE, DIR})
+"""The kinds whose content is an image: layers and a config."""
 
-_LATER = ("docker", "oci", "oci-archive", "docker-archive", "dir")
+GRAMMAR = (
+    "scratch, debian:SUITE[+PACKAGE,...], tar:FILE (- is standard input), rootfs:DIR,"
+    " oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], dir:DIR"
+)
+DESTINATIONS = (
+    "tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], dir:DIR"
+)
+
+_LATER = ("docker",)
 _SUITE = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\Z")
 # Debian policy 5.6.1 for the name; apt-get(8) for the architecture and the version behind it.
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+)?\Z")
@@ -32,22 +45,25 @@ class SourceError(EnvgitError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where an environment's first content comes from.
+    """Where an environment's content comes from, or goes to.
 
     ``value`` is the suite for ``debian``, the file for ``tar`` (``-`` is standard input), the
-    directory for ``rootfs``, and empty for ``scratch``; ``packages`` is for ``debian`` alone.
+    directory for ``rootfs``, file or directory for images, and empty for ``scratch``; ``packages``
+    is for ``debian`` alone, ``name`` (which image of several) for images.
     """
 
     kind: str
     value: str = ""
     packages: tuple[str, ...] = ()
+    name: str = ""
 
     def __str__(self) -> str:
         """The text that parses to this source."""
         if self.kind == SCRATCH:
             return SCRATCH
         packages = f"+{','.join(self.packages)}" if self.packages else ""
-        return f"{self.kind}:{self.value}{packages}"
+        name = f":{self.name}" if self.name else ""
+        return f"{self.kind}:{self.value}{packages}{name}"
 
 
 def parse_source(text: str) -> Source:
@@ -62,12 +78,43 @@ def parse_source(text: str) -> Source:
         return Source(kind, value)
     if kind == DEBIAN and colon:
         return _parse_debian(value)
+    if kind in IMAGES and colon:
+        return _parse_image(kind, value, GRAMMAR, "sources")
     if kind in _LATER and colon:
         raise SourceError(
             f"this version of envgit does not read {kind}: sources yet",
             hint="unpack the image, for instance with skopeo and umoci, and use rootfs:DIR",
         )
     raise SourceError(f"unknown source '{text}'", hint=_suggest(text, kind))
+
+
+def parse_destination(text: str) -> Source:
+    """Read DEST; raises `SourceError`, whose hint says what would have been understood."""
+    kind, colon, value = text.partition(":")
+    if kind == TAR and colon and value:
+        return Source(kind, value)
+    if kind in IMAGES and colon:
+        return _parse_image(kind, value, DESTINATIONS, "destinations")
+    if kind in _LATER and colon:
+        raise SourceError(
+            f"this version of envgit does not write {kind}: destinations yet",
+            hint="write oci:DIR:TAG, and copy that with skopeo",
+        )
+    raise SourceError(f"unknown destination '{text}'", hint=f"destinations: {DESTINATIONS}")
+
+
+def _parse_image(kind: str, value: str, grammar: str, what: str) -> Source:
+    """``PATH[:NAME]``: as in skopeo the first colon ends the path, so that it can have none."""
+    if kind == DIR:
+        path, name = value, ""
+    else:
+        path, colon, name = value.partition(":")
+        if colon and not name:
+            raise SourceError(f"{kind}: no name stands behind '{path}:'", hint=f"{what}: {grammar}")
+    if not path or "\0" in value:
+        noun = "a directory" if kind in (OCI, DIR) else "a file"
+        raise SourceError(f"{kind}: needs {noun} behind the colon", hint=f"{what}: {grammar}")
+    return Source(kind, path, name=name)
 
 
 def _parse_debian(value: str) -> Source:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the file system of a commit to an archive, or a list of what is installed in it."""
+"""Write a commit to an archive or as an image, or a list of what is installed in it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from envgit.errors import EnvgitError, UsageError
+from envgit.image.source import TAR, Source, SourceError, parse_destination
 from envgit.layers.compression import compressed
 from envgit.layers.ids import CommitId
 from envgit.layers.tar import write
@@ -19,6 +20,7 @@ from envgit.porcelain.foundation.repository import Repository
 if TYPE_CHECKING:
     from envgit.packages.inventory import Inventory
     from envgit.packages.sbom.document import Subject
+    from envgit.porcelain.foundation.images.outgoing import Options
 
 Progress = Callable[[int, int], None]
 """The entries and the bytes written so far."""
@@ -34,6 +36,18 @@ class ExportResult:
 
     commit: CommitId
     file: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """The commit that was exported and where to: the digest of the image there, how many layers it
+    has, and how many of those the place had already."""
+
+    commit: CommitId
+    file: str
+    digest: str
+    layers: int
+    reused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +69,29 @@ def export(
     dest: str,
     revision: str = "HEAD",
     *,
+    squash: bool = False,
+    compression: str | None = None,
+    docker: bool = False,
     stdout: BinaryIO | None = None,
     progress: Progress | None = None,
-) -> ExportResult:
-    """Write the whole file system of ``revision`` to ``dest``: ``tar:FILE``, or ``tar:-``.
+    layer_progress: Callable[..., None] | None = None,
+) -> ExportResult | ImageResult:
+    """Write ``revision`` to ``dest``: its file system to ``tar:FILE`` or ``tar:-``, or its history
+    and config as an image, to any place of :data:`envgit.image.source.DESTINATIONS`.
 
-    The name says how it is compressed: ``.gz``/``.tgz``, ``.xz``/``.txz``, ``.zst``/``.tzst``.
-    Equal states give equal archives. The file appears when it is whole. Raises ExportError.
+    An archive's name says how it is compressed: ``.gz``/``.tgz``, ``.xz``/``.txz``,
+    ``.zst``/``.tzst``. An image has a layer for each commit that changes files, or one with
+    ``squash``; ``compression`` is that of its layers, ``docker`` asks for docker's media types.
+    Equal commits give equal bytes. All appears when it is whole. Raises ExportError, ImageError.
     """
-    kind, colon, file = dest.partition(":")
-    if kind != "tar" or not colon or not file:
-        raise UsageError(f"unknown destination '{dest}'", hint="write tar:FILE or tar:-")
+    parsed = _parsed(dest)
     commit = repository.git.resolve(revision)
+    if parsed.kind != TAR:
+        options = _options(repository, squash, compression, docker)
+        return _image(repository, commit, dest, parsed, options, layer_progress)
+    if squash or compression is not None or docker:
+        raise UsageError("--squash, --compression and --format are for images")
+    file = parsed.value
     with (
         repository.store.lock(exclusive=False, what="export", on_wait=repository.waiting),
         contents(repository, commit) as files,
@@ -75,6 +100,46 @@ def export(
     ):
         write(archive, repository.git.rootfs(commit), files.open, progress=progress)
     return ExportResult(commit, file)
+
+
+def _parsed(dest: str) -> Source:
+    try:
+        return parse_destination(dest)
+    except SourceError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _options(
+    repository: Repository, squash: bool, compression: str | None, docker: bool
+) -> Options:
+    from envgit.porcelain.foundation.images.outgoing import COMPRESSIONS, Options
+
+    if compression is not None and compression not in COMPRESSIONS:
+        raise UsageError(
+            f"unknown compression '{compression}'", hint=f"one of: {', '.join(COMPRESSIONS)}"
+        )
+    epoch = _epoch(repository, -1)
+    return Options(squash, compression, docker, epoch if epoch >= 0 else None)
+
+
+def _image(
+    repository: Repository,
+    commit: CommitId,
+    dest: str,
+    place: Source,
+    options: Options,
+    progress: Callable[..., None] | None,
+) -> ImageResult:
+    from envgit.porcelain.foundation.images.outgoing import send
+    from envgit.porcelain.foundation.images.places import open_destination
+
+    with (
+        repository.store.lock(exclusive=False, what="export", on_wait=repository.waiting),
+        open_destination(place) as destination,
+    ):
+        sent = send(repository, commit, destination, options, progress=progress)
+        destination.commit()
+    return ImageResult(commit, dest, sent.digest, sent.layers, sent.reused)
 
 
 def export_sbom(

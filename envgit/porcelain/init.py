@@ -6,47 +6,56 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
 
 from envgit.errors import EnvgitError
 from envgit.fs import crashpoint, durable
-from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source, parse_source
-from envgit.layers.ids import ChangesId
+from envgit.image.descriptors import Platform
+from envgit.image.source import (
+    IMAGES,
+    Source,
+    parse_source,
+)
+from envgit.layers.ids import CommitId
 from envgit.porcelain.commit import CommitResult, commit
-from envgit.porcelain.foundation import places
+from envgit.porcelain.foundation import filling, places
+from envgit.porcelain.foundation.images.places import open_source, this_machine, wanted
 from envgit.porcelain.foundation.relocate import uses
 from envgit.porcelain.foundation.repository import DIRECTORY, Repository, open_store
-from envgit.sandbox.plan import DEFAULT_PATH
 from envgit.settings import Settings
 from envgit.store.worktree import State, Worktree
 
-# Architectures by the names of the OCI image spec (Go's GOARCH).
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "i686": "386",
-    "ppc64le": "ppc64le",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-}
-
-
-class SourceUnreadable(EnvgitError):
-    """The source of ``init --from`` is missing or cannot be read."""
+if TYPE_CHECKING:
+    from envgit.porcelain.foundation.images.incoming import Brought, Image
 
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """The repository, whether it was there before, and the first commit if a source was given."""
+    """The repository, whether it was there before, and the first commit if a source was given.
+
+    Of an image ``first`` is None and ``commits`` has a commit for each layer, the first first.
+    """
 
     repository: Repository
     reinitialized: bool
     first: CommitResult | None
+    commits: tuple[CommitId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a new repository is to hold, and how to go about it."""
+
+    source: Source | None
+    image: Image | None
+    message: str | None
+    squash: bool
+    progress: Callable[..., None] | None
+    stdin: BinaryIO | None
 
 
 def init(
@@ -55,28 +64,29 @@ def init(
     source: str | None = None,
     branch: str | None = None,
     message: str | None = None,
+    squash: bool = False,
+    platform: str | None = None,
     environ: Mapping[str, str],
     overrides: Sequence[tuple[str, str | None]] = (),
     notify: Callable[[str], None] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[..., None] | None = None,
     stdin: BinaryIO | None = None,
     command: Sequence[str] = (),
 ) -> InitResult:
     """Make a repository in ``directory``; what ``source`` names becomes its first commit.
 
     ``source`` is as in :func:`envgit.image.source.parse_source`; ``stdin`` is read for ``tar:-``.
+    An image becomes a commit a layer, or one with ``squash``; ``platform`` chooses among several.
     The repository appears only when its content is there. Raises SourceError, SourceUnreadable,
-    ArchiveError, BootstrapError.
+    ArchiveError, ImageError, BootstrapError.
     """
     parsed = parse_source(source) if source is not None else None
+    chosen = wanted(parsed, platform, squash)
     project = os.path.abspath(directory)
     path = os.path.join(project, DIRECTORY)
-
-    def opened(place: str) -> Repository:
-        return Repository(
-            place, environ=environ, overrides=overrides, notify=notify, command=command
-        )
-
+    opened = partial(
+        Repository, environ=environ, overrides=overrides, notify=notify, command=command
+    )
     repository = opened(path)
     if os.path.isdir(path):
         return _again(repository, source)
@@ -84,17 +94,18 @@ def init(
         return _again(opened(str(places.resolve(path))), source)
     settings = Settings.load(environ=environ, repository=None, overrides=overrides)
     store = open_store(environ, settings)
-    with store.lock(exclusive=False, what="init", on_wait=repository.notify):
+    locked = store.lock(exclusive=False, what="init", on_wait=repository.notify)
+    with locked, _opened(parsed, chosen) as image:
+        content = _Content(parsed, image, message, squash, progress, stdin)
         changes = store.new_changes()
         worktree = Worktree.create(store)
         try:
-            if parsed is not None:
-                _fill(repository, changes, parsed, progress, stdin)
+            _fill(repository, store.upper_path(changes), content)
             with _folder(project), _building(project) as place:
                 made = opened(place)
                 worktree.write_state(State(repository=made.path, changes=changes))
                 _create(made, worktree, branch or settings.get_text("init.defaultBranch"))
-                first = _first(made, parsed, message) if parsed is not None else None
+                first, commits = _committed(made, content)
                 _publish(made, path)
         except BaseException:
             if not uses(path, worktree.id):  # else Ctrl-C came after it was published
@@ -104,7 +115,7 @@ def init(
                 store.empty_trash()
             raise
     # Anew: filling may have read the settings before the repository's own file was there.
-    return InitResult(opened(path), False, first)
+    return InitResult(opened(path), False, first, commits)
 
 
 def _again(repository: Repository, source: str | None) -> InitResult:
@@ -184,9 +195,68 @@ def _create(repository: Repository, worktree: Worktree, branch: str) -> None:
     set_value(config, "envgit.worktree", worktree.id)
 
 
-def _first(repository: Repository, source: Source, message: str | None) -> CommitResult:
-    text = message or f"init: {_described(source)}"
-    return commit(repository, text, allow_empty=True, config=_config(source), call_hooks=False)
+def _committed(
+    repository: Repository, content: _Content
+) -> tuple[CommitResult | None, tuple[CommitId, ...]]:
+    """The first commit, or the commits of an image's layers."""
+    source = content.source
+    if source is None:
+        return None, ()
+    if content.image is not None:
+        return None, _layers(repository, source, content.image, content)
+    text = content.message or f"init: {filling.described(source)}"
+    config = filling.config_of(source)
+    return commit(repository, text, allow_empty=True, config=config, call_hooks=False), ()
+
+
+@contextmanager
+def _opened(source: Source | None, platform: Platform | None) -> Iterator[Image | None]:
+    """The image that is named, looked at before anything is made for it; None for no image."""
+    if source is None or source.kind not in IMAGES:
+        yield None
+        return
+    from envgit.porcelain.foundation.images.incoming import look_at
+
+    with open_source(source) as opened:
+        yield look_at(opened, platform, this_machine())
+
+
+def _fill(repository: Repository, upper: str, content: _Content) -> None:
+    """Put into the first change set what becomes the first commit, if that is no image."""
+    if content.source is not None and content.image is None:
+        filling.fill(
+            repository, upper, content.source, progress=content.progress, stdin=content.stdin
+        )
+
+
+def _layers(
+    repository: Repository, source: Source, image: Image, content: _Content
+) -> tuple[CommitId, ...]:
+    """The image's layers as the commits of the branch that HEAD is on."""
+    from envgit.porcelain.foundation.images import landing
+    from envgit.porcelain.foundation.images.incoming import bring
+
+    branch = repository.git.head().branch or ""
+    title = filling.described(source)
+    with repository.git.writer() as writer, repository.locked("init"):
+        brought: Brought = bring(
+            repository,
+            writer,
+            image,
+            title=title,
+            message=content.message,
+            squash=content.squash,
+            progress=content.progress,
+        )
+        try:
+            landing.publish_on(repository, writer, brought, branch, here=True, title=title)
+        except BaseException:
+            brought.forget()
+            raise
+    for skipped in brought.skipped:
+        path = skipped.path.decode("utf-8", "backslashreplace")
+        repository.notify(f"{path} is left out: {skipped.reason}")
+    return tuple(brought.commits)
 
 
 def _publish(repository: Repository, path: str) -> None:
@@ -204,75 +274,3 @@ def _publish(repository: Repository, path: str) -> None:
         raise EnvgitError(f"'{path}' was made meanwhile by somebody else") from error
     durable.sync_directory(repository.project)
     crashpoint.reach("init:published")
-
-
-def _fill(
-    repository: Repository,
-    changes: ChangesId,
-    source: Source,
-    progress: Callable[[str], None] | None,
-    stdin: BinaryIO | None,
-) -> None:
-    """Put the source's content into the (never mounted) upper directory of ``changes``."""
-    upper = repository.store.upper_path(changes)
-    if source.kind == SCRATCH:
-        return
-    if source.kind == TAR:
-        _extract(repository, source.value, upper, stdin)
-    elif source.kind == ROOTFS:
-        _copy(source.value, upper)
-    elif source.kind == DEBIAN:
-        from envgit.image.debian import bootstrap
-
-        bootstrap(
-            source.value,
-            source.packages,
-            upper,
-            environment=repository.environ,
-            progress=progress,
-        )
-
-
-def _extract(repository: Repository, file: str, upper: str, stdin: BinaryIO | None) -> None:
-    from envgit.layers.untar import extract
-
-    if file == "-":
-        if stdin is None:
-            raise SourceUnreadable("tar:- needs an archive on standard input")
-        extracted = extract(stdin, upper)
-    else:
-        try:
-            stream = open(file, "rb")  # noqa: SIM115  (only opening is to be explained)
-        except OSError as error:
-            raise SourceUnreadable(f"cannot read '{file}': {error.strerror}") from error
-        with stream:
-            extracted = extract(stream, upper)
-    for skipped in extracted.skipped:
-        path = skipped.path.decode("utf-8", "backslashreplace")
-        repository.notify(f"{path} is left out: {skipped.reason}")
-
-
-def _copy(folder: str, upper: str) -> None:
-    from envgit.layers.directory import copy
-    from envgit.layers.scan import scan
-
-    if not os.path.isdir(folder):
-        raise SourceUnreadable(f"'{folder}' is no directory")
-    root = os.fsencode(os.path.abspath(folder))
-    node = scan(root, hashes=None, overlay=False).node
-    copy(os.fsencode(upper), node, root)
-
-
-def _described(source: Source) -> str:
-    if source.kind in (TAR, ROOTFS):
-        return f"{source.kind}:{os.path.basename(source.value.rstrip('/')) or source.value}"
-    return str(source)
-
-
-def _config(source: Source) -> dict[str, Any]:
-    """The run configuration of a new environment, in the words of the OCI image spec."""
-    machine = platform.machine()
-    config: dict[str, Any] = {"Architecture": _ARCHITECTURES.get(machine, machine), "Os": "linux"}
-    if source.kind != SCRATCH:
-        config["Env"] = [f"PATH={DEFAULT_PATH}"]
-    return config

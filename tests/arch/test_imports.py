@@ -76,6 +76,7 @@ WALLS: dict[str, tuple[str, ...]] = {
     "ctypes": ("envgit.sandbox.syscalls", "envgit.fs.syscalls"),
     "_ctypes": ("envgit.sandbox.syscalls", "envgit.fs.syscalls"),
     "zstandard": ("envgit.layers",),
+    "zlib_ng": ("envgit.layers",),
     # An archive of an image holds blobs, no file tree.
     "tarfile": ("envgit.layers", "envgit.image.archive"),
     "asyncio": (),

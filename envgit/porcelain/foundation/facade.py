@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.copying import CopyResult
     from envgit.porcelain.describe import Described
     from envgit.porcelain.difference import Difference
-    from envgit.porcelain.export import BillResult, ExportResult
+    from envgit.porcelain.export import BillResult, ExportResult, ImageResult
     from envgit.porcelain.foundation.linking import WorktreeInfo
     from envgit.porcelain.foundation.occupants import HostMount
     from envgit.porcelain.foundation.packages.found import Found
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.grep import FileHits
     from envgit.porcelain.history import LogEntry
     from envgit.porcelain.hookfiles import HookState
+    from envgit.porcelain.importing import ImportResult
     from envgit.porcelain.maintenance import GcResult
     from envgit.porcelain.merge import MergeResult
     from envgit.porcelain.moves import MoveResult
@@ -331,8 +332,16 @@ class Verbs:
 
         return copy(self, sources, dest, **options)
 
-    def export(self: Any, dest: str, revision: str = "HEAD", **options: Any) -> ExportResult:
-        """Write a state as an archive; see :func:`envgit.porcelain.export.export`."""
+    def import_image(self: Any, source: str, **options: Any) -> ImportResult:
+        """Bring an image in as a branch; see :func:`envgit.porcelain.importing.import_image`."""
+        from envgit.porcelain.importing import import_image
+
+        return import_image(self, source, **options)
+
+    def export(
+        self: Any, dest: str, revision: str = "HEAD", **options: Any
+    ) -> ExportResult | ImageResult:
+        """Write a state as an archive or an image; see :func:`envgit.porcelain.export.export`."""
         from envgit.porcelain.export import export
 
         return export(self, dest, revision, **options)

@@ -23,6 +23,11 @@ from envgit.image.source import Source, SourceError, parse_source
         ("tar:-", Source("tar", "-")),
         ("tar:a:b+c", Source("tar", "a:b+c")),
         ("rootfs:/srv/root fs", Source("rootfs", "/srv/root fs")),
+        ("oci:layout", Source("oci", "layout")),
+        ("oci:layout:a/b:1", Source("oci", "layout", name="a/b:1")),
+        ("oci-archive:a.tar:1.0", Source("oci-archive", "a.tar", name="1.0")),
+        ("docker-archive:a.tar:debian:12", Source("docker-archive", "a.tar", name="debian:12")),
+        ("dir:/srv/a:b", Source("dir", "/srv/a:b")),
     ],
 )
 def test_understood_and_written_back(text: str, source: Source) -> None:
@@ -44,7 +49,9 @@ def test_understood_and_written_back(text: str, source: Source) -> None:
         ("tar:", "needs a file", "tar:FILE"),
         ("rootfs:", "needs a directory", "rootfs:DIR"),
         ("docker://debian:12", "does not read docker: sources yet", "rootfs:DIR"),
-        ("oci:layout", "does not read oci: sources yet", "rootfs:DIR"),
+        ("oci:", "needs a directory", "oci:DIR"),
+        ("oci:layout:", "no name stands behind", "oci:DIR"),
+        ("oci-archive::x", "needs a file", "oci-archive:FILE"),
         ("base.tar.gz", "unknown source", "tar:base.tar.gz"),
         ("./root", "unknown source", "rootfs:./root"),
         ("scratch:x", "unknown source", "scratch"),
