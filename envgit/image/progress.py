@@ -77,7 +77,7 @@ class Progress:
         """How things stand now."""
         with self._lock:
             now = self._clock()
-            self._trim(now)
+            self._sample(now)
             since, before = self._samples[0]
             rate = (self._done - before) / (now - since) if now > since else 0.0
             return Snapshot(
@@ -91,10 +91,7 @@ class Progress:
             transfer = self._transfers[key]
             self._transfers[key] = replace(transfer, done=max(transfer.done + count, 0))
             self._done += count
-            now = self._clock()
-            if now - self._samples[-1][0] >= 0.1:
-                self._samples.append((now, self._done))
-            self._trim(now)
+            self._sample(self._clock())
 
     def _finish(self, key: int, note: str, size: int | None) -> None:
         with self._lock:
@@ -102,7 +99,9 @@ class Progress:
             total = transfer.done if size is None else size
             self._transfers[key] = replace(transfer, total=total, finished=True, note=note)
 
-    def _trim(self, now: float) -> None:
+    def _sample(self, now: float) -> None:
+        if now - self._samples[-1][0] >= 0.1:
+            self._samples.append((now, self._done))
         while len(self._samples) > 1 and now - self._samples[0][0] > _WINDOW:
             self._samples.popleft()
 
