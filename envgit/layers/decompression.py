@@ -53,8 +53,8 @@ class Archive:
         self, stream: Readable, *, hashed: bool = False, max_ratio: int | None = None
     ) -> None:
         self._pool = ThreadPoolExecutor(1, "envgit-digest") if hashed else None
-        self._source = _Counted(stream, self._pool)
-        self._plain = _Digest(self._pool)
+        self._source = _Counted(stream, self.hasher() if hashed else None)
+        self._plain = self.hasher() if hashed else None
         self._max_ratio = max_ratio
         self.size = 0
         head = self._source.peek(_LONGEST_MAGIC)
@@ -92,8 +92,13 @@ class Archive:
                 f"the archive unpacks to more than {self._max_ratio} times its size",
                 hint="it looks like one that is made to fill the disk",
             )
-        self._plain.update(data)
+        if self._plain is not None:
+            self._plain.update(data)
         return data
+
+    def hasher(self) -> Digest:
+        """A digest for something else that is read of the archive, by the same thread."""
+        return Digest(self._pool)
 
     def drain(self) -> None:
         """Read what follows the end of the archive, so that checksums are checked.
@@ -118,12 +123,12 @@ class Archive:
     @property
     def digest(self) -> str:
         """The sha256 of what was read of the stream."""
-        return self._source.digest.hexadecimal()
+        return self._source.digest.hexadecimal() if self._source.digest else ""
 
     @property
     def diff_id(self) -> str:
         """The sha256 of the decompressed bytes."""
-        return self._plain.hexadecimal()
+        return self._plain.hexadecimal() if self._plain else ""
 
 
 def decompressed(stream: BinaryIO) -> IO[bytes]:
@@ -134,8 +139,8 @@ def decompressed(stream: BinaryIO) -> IO[bytes]:
     return cast("IO[bytes]", Archive(stream))
 
 
-class _Digest:
-    """A sha256 that is worked out by a thread; hashlib releases the interpreter's lock."""
+class Digest:
+    """A sha256 that a thread works out if there is one; hashlib releases the interpreter's lock."""
 
     def __init__(self, pool: ThreadPoolExecutor | None) -> None:
         self._pool = pool
@@ -143,15 +148,15 @@ class _Digest:
         self._last: Future[None] | None = None
 
     def update(self, data: bytes) -> None:
-        if self._pool is None:
-            return
+        """Add data to what is hashed."""
         self._wait()
-        if len(data) < _SMALL:
+        if self._pool is None or len(data) < _SMALL:
             self._hash.update(data)
         else:
             self._last = self._pool.submit(self._hash.update, data)
 
     def hexadecimal(self) -> str:
+        """The sha256 of all data so far."""
         self._wait()
         return self._hash.hexdigest()
 
@@ -164,11 +169,11 @@ class _Digest:
 class _Counted:
     """A stream that counts and hashes what is read of it, and can be looked ahead into."""
 
-    def __init__(self, stream: Readable, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, stream: Readable, digest: Digest | None) -> None:
         self._stream = stream
         self._ahead = b""
         self.size = 0
-        self.digest = _Digest(pool)
+        self.digest = digest
 
     def readable(self) -> bool:
         return True
@@ -190,7 +195,8 @@ class _Counted:
     def _fetch(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.size += len(data)
-        self.digest.update(data)
+        if self.digest is not None:
+            self.digest.update(data)
         return data
 
 

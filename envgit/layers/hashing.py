@@ -29,6 +29,34 @@ _ATTEMPTS = 3
 _QUEUED = 128
 
 
+class FreshHashes:
+    """Hashes of files that were just made and that nobody else can write to: a `scan.HashCache`.
+
+    Of a hundred thousand files at most, that is 30 MB; a scan reads the others.
+    """
+
+    _MOST = 100_000
+
+    def __init__(self) -> None:
+        # Not by the ctime: a hard link changes it.
+        self._known: dict[tuple[int, int, int, int], bytes] = {}
+
+    def get(self, st: os.stat_result) -> str | None:
+        """The sha256 of the file with this status if it was made here."""
+        known = self._known.get((st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns))
+        return None if known is None else known.hex()
+
+    def put(self, st: os.stat_result, sha256: str) -> None:
+        """Remember."""
+        if len(self._known) < self._MOST:
+            key = st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
+            self._known[key] = bytes.fromhex(sha256)
+
+    def clear(self) -> None:
+        """Forget all: a file was removed, and what is made next may get its inode."""
+        self._known.clear()
+
+
 _Job = tuple[int, os.stat_result, "Node"]
 
 

@@ -30,7 +30,7 @@ from envgit.layers.layernames import LINKS, META, OPAQUE, WHITEOUT, hidden_name,
 from envgit.layers.links import members
 from envgit.layers.scan import MAX_DEPTH, Skipped
 from envgit.layers.tarreader import HARD_LINK, Member, Reader
-from envgit.layers.unpacking import Limits, Progress, Unpacker
+from envgit.layers.unpacking import Hashes, Limits, Progress, Unpacker
 from envgit.layers.uppertree import Upper, finish
 from envgit.layers.view import Overlay
 
@@ -69,6 +69,7 @@ def apply_layer(
     *,
     limits: Limits = DEFAULT_LIMITS,
     hashed: bool = True,
+    hashes: Hashes | None = None,
     progress: Progress | None = None,
 ) -> AppliedLayer:
     """Unpack a layer's archive, compressed or not, into the existing empty directory ``dest``.
@@ -76,13 +77,14 @@ def apply_layer(
     ``base`` is the root filesystem below, None for the first layer, and ``contents`` its files.
     ``dest`` becomes a layer as overlayfs mounts it (see `marks`), which over the base shows what
     the archive means; it may hold what is no change, which `normalize` finds. Without ``hashed``
-    the digests are of nothing. Raises `ArchiveError` for anything wrong with the archive (``dest``
-    is then partly filled and should be thrown away), and `OSError` for what the filesystem cannot
-    do.
+    the digests are empty; ``hashes`` gets those of the files (`hashing.FreshHashes` hands them to
+    a scan). Raises `ArchiveError` for anything wrong with the archive (``dest`` is then partly
+    filled and should be thrown away), and `OSError` for what the filesystem cannot do.
     """
     with Archive(stream, hashed=hashed, max_ratio=limits.ratio) as archive:
         reader = Reader(archive)
-        unpacker = Unpacker(reader, limits, progress)
+        hasher = archive.hasher if hashes is not None else None
+        unpacker = Unpacker(reader, limits, progress, hashes=hashes, hasher=hasher)
         with Walker(dest) as walker, Walker(dest) as others:
             layer = _Layer(walker, others, base, contents, unpacker)
             while (member := reader.next()) is not None:
@@ -272,6 +274,7 @@ class _Layer:
         if child is not None and child.made:
             # Neither walker may keep a directory open that another one of its name may follow.
             self.others.enter(b"")
+            self.unpacker.removed()
             stack = [(child, False)]
             while stack:
                 item, emptied = stack.pop()
@@ -296,6 +299,7 @@ class _Layer:
 
     def _unlink(self, parent: Upper, name: bytes) -> None:
         os.unlink(name, dir_fd=self.walker.enter(parent.path))
+        self.unpacker.removed()
         parent.copied.discard(name)
 
     def _leaf(self, parent: Upper, name: bytes, member: Member) -> None:

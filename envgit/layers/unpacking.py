@@ -13,8 +13,9 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from envgit.layers.decompression import ArchiveError
+from envgit.layers.decompression import ArchiveError, Digest
 from envgit.layers.entry import Kind, is_name, is_overlay_xattr
 from envgit.layers.scan import HOST_XATTRS, MAX_DEPTH, Skipped
 from envgit.layers.tarreader import PIECE, Member, Reader
@@ -46,11 +47,31 @@ class Limits:
     ratio: int | None = None
 
 
+class Hashes(Protocol):
+    """Takes the hashes of files that were made, so that nobody need read them for that."""
+
+    def put(self, st: os.stat_result, sha256: str) -> None:
+        """Remember the hash of the file with this status."""
+
+    def clear(self) -> None:
+        """Forget all: a file was removed, and another one may get its inode."""
+
+
 class Unpacker:
     """Makes files of members, and keeps count."""
 
-    def __init__(self, reader: Reader, limits: Limits, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        limits: Limits,
+        progress: Progress | None,
+        *,
+        hashes: Hashes | None = None,
+        hasher: Callable[[], Digest] | None = None,
+    ) -> None:
         self._reader = reader
+        self._hashes = hashes
+        self._hasher = hasher
         self._limits = limits
         self._progress = progress
         self.entries = 0
@@ -73,6 +94,11 @@ class Unpacker:
         else:
             self._unsaid += 1
 
+    def removed(self) -> None:
+        """Note that a file which was made is no more."""
+        if self._hashes is not None:
+            self._hashes.clear()
+
     def all_skipped(self) -> tuple[Skipped, ...]:
         """What was left out."""
         if not self._unsaid:
@@ -87,16 +113,22 @@ class Unpacker:
         fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
         self.size += member.size
         try:
+            # Pieces between holes are not all of a file.
+            digest = self._hasher() if self._hasher is not None and member.pieces is None else None
             if member.size:
-                self._content(fd, member)
+                self._content(fd, member, digest)
             self.attributes(fd, member, member.xattrs, path, member.mtime_ns, acl=member.acl)
+            if digest is not None and self._hashes is not None:
+                self._hashes.put(os.fstat(fd), digest.hexadecimal())
         finally:
             os.close(fd)
 
-    def _content(self, fd: int, member: Member) -> None:
+    def _content(self, fd: int, member: Member, digest: Digest | None) -> None:
         """Write a file, leaving holes where there are blocks of zeros."""
         end = 0
         for position, data in self._reader.content():
+            if digest is not None:
+                digest.update(data)
             if len(data) < _BLOCK and position == end:
                 _write_all(fd, data, position)
                 end = position + len(data)

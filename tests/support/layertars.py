@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envgit.layers.apply import apply
 from envgit.layers.entry import Directory, Node, walk
+from envgit.layers.hashing import FreshHashes
 from envgit.layers.ocilayer import DEFAULT_LIMITS, AppliedLayer, apply_layer
 from envgit.layers.scan import scan
 from envgit.layers.unpacking import Limits
@@ -54,7 +55,13 @@ class Stack:
         dest.mkdir()
         with Overlay(self.dirs) as view:
             contents = view if self.dirs else None
-            done = apply_layer(io.BytesIO(data), str(dest), self.rootfs, contents, limits=limits)
+            fresh = FreshHashes()
+            done = apply_layer(
+                io.BytesIO(data), str(dest), self.rootfs, contents, limits=limits, hashes=fresh
+            )
+        # What was hashed on the way is what a scan finds.
+        told = scan(os.fsencode(dest), overlay=True, hashes=fresh).node
+        assert told == self.layer(str(dest))
         self.rootfs = apply(self.rootfs, self.layer(str(dest)))
         self.dirs.insert(0, str(dest))
         return done

@@ -164,6 +164,21 @@ def test_of_a_name_given_twice_the_last_counts(stack: Stack) -> None:
     }
 
 
+def test_a_file_with_the_inode_of_another_is_not_taken_for_it(stack: Stack) -> None:
+    """`Stack` compares what was hashed on the way with what is there."""
+    sparse = {"GNU.sparse.map": "0,1,4,1", "GNU.sparse.size": "5", "mtime": "7"}
+    stack.add(
+        archive(
+            *(
+                member(name, data=data, pax_headers=headers)
+                for name in ("a", "b", "c")
+                for data, headers in ((b"12345", {"mtime": "7"}), (b"xy", sparse))
+            )
+        )
+    )
+    assert stack.shows() == dict.fromkeys("abc", "= x\0\0\0y")
+
+
 def test_what_is_overlayfs_own_never_comes_in(stack: Stack) -> None:
     names = ["trusted.overlay.opaque", "user.overlay.opaque", "user.overlay.whiteout"]
     headers = {f"SCHILY.xattr.{name}": "y" for name in names}
