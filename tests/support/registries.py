@@ -123,7 +123,7 @@ def _bcrypt(password: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """PEM files: a CA, a server's certificate for 127.0.0.1 by it, and a client's."""
+    """PEM files: a CA, a server's certificate by it (127.0.0.1, images.invalid), and a client's."""
 
     authority: Path
     certificate: Path
@@ -145,7 +145,7 @@ def certificates(folder: Path) -> Certificates:
             "-addext", "keyUsage=critical,keyCertSign,cRLSign",
             "-keyout", "ca.key", "-out", "ca.crt")  # fmt: skip
     for name, extensions in (
-        ("server", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n"),
+        ("server", "subjectAltName=IP:127.0.0.1,DNS:images.invalid\nextendedKeyUsage=serverAuth\n"),
         ("client", "extendedKeyUsage=clientAuth\n"),
     ):
         (folder / f"{name}.ext").write_text(extensions)

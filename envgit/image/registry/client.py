@@ -74,7 +74,7 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
             self.host,
             fetch=self._fetch_token,
             found=lambda: credentials.find(reference.domain, reference.path, access.environ),
-            trusted=access.hosts.may_fetch,
+            trusted=self._may_fetch,
         )
         self._probe = threading.Lock()
         self._probed = False
@@ -240,12 +240,15 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
         if parts.scheme == "http" and parts.netloc == self.host and self.prefix == "https":
             # A registry behind a proxy that does not know that its clients come by TLS.
             url = parts._replace(scheme="https").geturl()
-        if not self.access.hosts.may_fetch(url):
+        if not self._may_fetch(url):
             raise RegistryProtocolError(
                 f"{self.host} leads to '{url[:200]}', which is not https",
                 hint="plain http is for loopback, and for hosts with registry.<host>.plainHttp",
             )
         return url
+
+    def _may_fetch(self, url: str) -> bool:
+        return self.access.hosts.may_fetch(url, plain=self.prefix == "http")
 
     # -- beneath -------------------------------------------------------------------------------
 

@@ -64,12 +64,17 @@ class Hosts:
             return self._settings.get_bool(name)
         return None if is_loopback(urlsplit(f"//{host}").hostname or "") else False
 
-    def may_fetch(self, url: str) -> bool:
-        """Whether a server may send us to ``url``: https, or http to where that is allowed."""
+    def may_fetch(self, url: str, *, plain: bool) -> bool:
+        """Whether a server may send us to ``url``: https, or http to a host that is listed for it.
+
+        One that is itself spoken to in ``plain`` http may send us to loopback, too: others have no
+        business with this machine's services.
+        """
         parts = urlsplit(url)
         if parts.scheme == "https":
             return bool(parts.hostname)
-        return parts.scheme == "http" and self.plain(parts.netloc.rpartition("@")[2]) is not False
+        allowed = self.plain(parts.netloc.rpartition("@")[2]) if parts.hostname else False
+        return parts.scheme == "http" and (allowed is True or (allowed is None and plain))
 
     def chunk(self, host: str) -> int:
         """Bytes of a part when an upload is resumed. Raises `SettingsError`."""

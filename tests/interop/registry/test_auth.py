@@ -25,6 +25,7 @@ from envgit.image.registry.errors import (
     RegistryUntrusted,
 )
 from tests.interop.registry.conftest import Opener, image, noise, pull, push
+from tests.support.connectproxy import connect_proxy
 from tests.support.faultproxy import Fault, proxied
 from tests.support.registries import Certificates, Running, free_port, registry
 from tests.support.tokenserver import TokenServer, token_server
@@ -237,6 +238,31 @@ def test_the_name_in_the_certificate_counts(
     other = secure.host.replace("127.0.0.1", "localhost")
     with pytest.raises(RegistryUntrusted, match="localhost"):
         pull(f"{other}/secure:1", access({f"registry.{other}.ca": str(certs.authority)}), SMALL)
+
+
+def test_tls_through_a_proxy_that_wants_a_password(
+    secure: Running, access: Opener, certs: Certificates
+) -> None:
+    settings = {
+        "registry.images.invalid.ca": str(certs.authority),
+        "registry.images.invalid.cert": str(certs.client_certificate),
+        "registry.images.invalid.key": str(certs.client_key),
+    }
+    expected = f"Basic {base64.b64encode(b'ada:open').decode()}"
+    with connect_proxy(secure.host, password=expected) as (proxy, heads):
+        right = access(settings, environ={"HTTPS_PROXY": f"http://ada:open@{proxy}"})
+        push("images.invalid/tunnel:1", right, SMALL)
+        assert pull("images.invalid/tunnel:1", right, SMALL) == SMALL.layer
+        assert heads[0].startswith("CONNECT images.invalid:443 ") and len(heads) == 2
+        wrong = access(settings, environ={"https_proxy": f"ada:secret@{proxy}"})
+        with pytest.raises(RegistryUnreachable, match="407") as raised:
+            pull("images.invalid/tunnel:1", wrong, SMALL)
+        assert "secret" not in raised.value.message
+        excepted = access(
+            settings, environ={"https_proxy": f"ada:open@{proxy}", "no_proxy": ".invalid"}
+        )
+        with pytest.raises(RegistryUnreachable, match="could not resolve"):
+            pull("images.invalid/tunnel:1", excepted, SMALL)
 
 
 def test_plain_http_is_for_loopback_and_listed_hosts(plain: Running, access: Opener) -> None:
