@@ -53,6 +53,7 @@ def init(
     debian:SUITE[+pkg,...]     a Debian system, made by mmdebstrap from the machine's apt sources
     tar:FILE                   an archive (plain, gzip, xz, zstd); tar:- reads standard input
     rootfs:DIR                 a directory, copied
+    docker://NAME[:TAG]        an image in a registry
     oci:DIR[:TAG]              an image in an OCI layout; oci-archive:FILE[:TAG] in one in a file
     docker-archive:FILE[:NAME] an image that docker save wrote
     dir:DIR                    an image in a folder, as skopeo has it
@@ -138,6 +139,7 @@ def import_verb(
     """Bring an image, or another source, into the repository as a branch.
 
     \b
+    docker://NAME[:TAG]        an image in a registry
     oci:DIR[:TAG]              an image in an OCI layout; oci-archive:FILE[:TAG] in one in a file
     docker-archive:FILE[:NAME] an image that docker save wrote
     dir:DIR                    an image in a folder, as skopeo has it

@@ -133,6 +133,7 @@ def export(
 
     \b
     tar:FILE                   the whole file system of the commit (default: HEAD)
+    docker://NAME[:TAG]        an image in a registry
     oci:DIR[:TAG]              an image in an OCI layout, beside those that it has
     oci-archive:FILE[:TAG]     an image in an OCI layout in a file
     docker-archive:FILE[:NAME] an image for docker load

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from envgit.errors import EnvgitError
+from envgit.image.references import parse_reference
 
 SCRATCH = "scratch"
 DEBIAN = "debian"
@@ -22,18 +23,20 @@ OCI = "oci"
 OCI_ARCHIVE = "oci-archive"
 DOCKER_ARCHIVE = "docker-archive"
 DIR = "dir"
-IMAGES = frozenset({OCI, OCI_ARCHIVE, DOCKER_ARCHIVE, DIR})
+DOCKER = "docker"
+IMAGES = frozenset({DOCKER, OCI, OCI_ARCHIVE, DOCKER_ARCHIVE, DIR})
 """The kinds whose content is an image: layers and a config."""
 
 GRAMMAR = (
     "scratch, debian:SUITE[+PACKAGE,...], tar:FILE (- is standard input), rootfs:DIR,"
-    " oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], dir:DIR"
+    " docker://REFERENCE, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME],"
+    " dir:DIR"
 )
 DESTINATIONS = (
-    "tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], dir:DIR"
+    "tar:FILE, tar:-, docker://REFERENCE, oci:DIR[:TAG], oci-archive:FILE[:TAG],"
+    " docker-archive:FILE[:NAME], dir:DIR"
 )
 
-_LATER = ("docker",)
 _SUITE = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*\Z")
 # Debian policy 5.6.1 for the name; apt-get(8) for the architecture and the version behind it.
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+)?\Z")
@@ -48,8 +51,9 @@ class Source:
     """Where an environment's content comes from, or goes to.
 
     ``value`` is the suite for ``debian``, the file for ``tar`` (``-`` is standard input), the
-    directory for ``rootfs``, file or directory for images, and empty for ``scratch``; ``packages``
-    is for ``debian`` alone, ``name`` (which image of several) for images.
+    directory for ``rootfs``, file or directory for images (their reference for ``docker``), and
+    empty for ``scratch``; ``packages`` is for ``debian`` alone, ``name`` (which image of several)
+    for images.
     """
 
     kind: str
@@ -61,6 +65,8 @@ class Source:
         """The text that parses to this source."""
         if self.kind == SCRATCH:
             return SCRATCH
+        if self.kind == DOCKER:
+            return f"docker://{self.value}"
         packages = f"+{','.join(self.packages)}" if self.packages else ""
         name = f":{self.name}" if self.name else ""
         return f"{self.kind}:{self.value}{packages}{name}"
@@ -80,11 +86,6 @@ def parse_source(text: str) -> Source:
         return _parse_debian(value)
     if kind in IMAGES and colon:
         return _parse_image(kind, value, GRAMMAR, "sources")
-    if kind in _LATER and colon:
-        raise SourceError(
-            f"this version of envgit does not read {kind}: sources yet",
-            hint="unpack the image, for instance with skopeo and umoci, and use rootfs:DIR",
-        )
     raise SourceError(f"unknown source '{text}'", hint=_suggest(text, kind))
 
 
@@ -95,16 +96,22 @@ def parse_destination(text: str) -> Source:
         return Source(kind, value)
     if kind in IMAGES and colon:
         return _parse_image(kind, value, DESTINATIONS, "destinations")
-    if kind in _LATER and colon:
-        raise SourceError(
-            f"this version of envgit does not write {kind}: destinations yet",
-            hint="write oci:DIR:TAG, and copy that with skopeo",
-        )
     raise SourceError(f"unknown destination '{text}'", hint=f"destinations: {DESTINATIONS}")
 
 
 def _parse_image(kind: str, value: str, grammar: str, what: str) -> Source:
-    """``PATH[:NAME]``: as in skopeo the first colon ends the path, so that it can have none."""
+    """``PATH[:NAME]``: as in skopeo the first colon ends the path, so that it can have none.
+
+    Raises `SourceError`, and `ImageNameError` for what is no reference.
+    """
+    if kind == DOCKER:
+        if not value.startswith("//"):
+            raise SourceError(
+                f"docker: needs // behind the colon, and an image: '{value}'",
+                hint=f"write docker://{value.strip('/') or 'debian:12'}",
+            )
+        parse_reference(value[2:])
+        return Source(kind, value[2:])
     if kind == DIR:
         path, name = value, ""
     else:

@@ -130,12 +130,14 @@ def _image(
     options: Options,
     progress: Callable[..., None] | None,
 ) -> ImageResult:
-    from envgit.porcelain.foundation.images.outgoing import send
+    from envgit.porcelain.foundation.images.outgoing import repositories, send
     from envgit.porcelain.foundation.images.places import open_destination
 
     with (
         repository.store.lock(exclusive=False, what="export", on_wait=repository.waiting),
-        open_destination(place) as destination,
+        open_destination(
+            place, repository.settings, repository.environ, repositories(repository, commit)
+        ) as destination,
     ):
         sent = send(repository, commit, destination, options, progress=progress)
         destination.commit()

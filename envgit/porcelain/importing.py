@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from envgit.errors import EnvgitError, Refused
 from envgit.image.descriptors import Platform
-from envgit.image.source import IMAGES, Source, parse_source
+from envgit.image.source import DOCKER, IMAGES, Source, parse_source
 from envgit.layers.ids import CommitId
 from envgit.layers.scan import Skipped
 from envgit.porcelain.foundation import filling, position
@@ -107,7 +107,7 @@ def _brought(repository: Repository, writer: ObjectWriter, request: _Request) ->
     source = request.source
     title = filling.described(source)
     if source.kind in IMAGES:
-        with open_source(source) as opened:
+        with open_source(source, repository.settings, repository.environ) as opened:
             return bring(
                 repository,
                 writer,
@@ -133,7 +133,7 @@ def derived_name(source: Source) -> str:
 
     Raises EnvgitError when no name can be made of it.
     """
-    text = source.name.partition("@")[0]
+    text = (source.value if source.kind == DOCKER else source.name).partition("@")[0]
     if text:
         last = posixpath.basename(text)
         head, _, tag = last.partition(":")

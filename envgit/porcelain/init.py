@@ -95,7 +95,7 @@ def init(
     settings = Settings.load(environ=environ, repository=None, overrides=overrides)
     store = open_store(environ, settings)
     locked = store.lock(exclusive=False, what="init", on_wait=repository.notify)
-    with locked, _opened(parsed, chosen) as image:
+    with locked, _opened(parsed, chosen, settings, environ) as image:
         content = _Content(parsed, image, message, squash, progress, stdin)
         changes = store.new_changes()
         worktree = Worktree.create(store)
@@ -210,14 +210,19 @@ def _committed(
 
 
 @contextmanager
-def _opened(source: Source | None, platform: Platform | None) -> Iterator[Image | None]:
+def _opened(
+    source: Source | None,
+    platform: Platform | None,
+    settings: Settings,
+    environ: Mapping[str, str],
+) -> Iterator[Image | None]:
     """The image that is named, looked at before anything is made for it; None for no image."""
     if source is None or source.kind not in IMAGES:
         yield None
         return
     from envgit.porcelain.foundation.images.incoming import look_at
 
-    with open_source(source) as opened:
+    with open_source(source, settings, environ) as opened:
         yield look_at(opened, platform, this_machine())
 
 

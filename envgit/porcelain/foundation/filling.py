@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from envgit.errors import EnvgitError
 from envgit.image.config import to_commit
-from envgit.image.source import DEBIAN, ROOTFS, SCRATCH, TAR, Source
+from envgit.image.source import DEBIAN, DOCKER, ROOTFS, SCRATCH, TAR, Source
 from envgit.porcelain.foundation.images.places import this_machine
 from envgit.porcelain.foundation.repository import Repository
 from envgit.sandbox.plan import DEFAULT_PATH
@@ -79,7 +79,7 @@ def _copy(folder: str, upper: str) -> None:
 
 def described(source: Source) -> str:
     """A source in few words, without where it lies on this machine."""
-    if source.kind in (SCRATCH, DEBIAN):
+    if source.kind in (SCRATCH, DEBIAN, DOCKER):
         return str(source)
     place = os.path.basename(source.value.rstrip("/")) or source.value
     return f"{source.kind}:{place}" + (f":{source.name}" if source.name else "")

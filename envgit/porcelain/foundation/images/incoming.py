@@ -9,8 +9,8 @@ be seen; after an error nothing of it is left.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,16 +26,19 @@ from envgit.image.descriptors import (
 )
 from envgit.image.manifest import Manifest, resolve
 from envgit.image.platforms import suitability
+from envgit.image.references import Reference
 from envgit.image.transport import MAX_CONFIG, ImageSource, VerifiedReader
 from envgit.layers.compare import normalize
 from envgit.layers.decompression import ArchiveError, decompressed
 from envgit.layers.directory import settle
+from envgit.layers.hashing import FreshHashes
 from envgit.layers.ids import ChangesId, CommitId, LayerId, TreeId
 from envgit.layers.links import survivors
 from envgit.layers.ocilayer import apply_layer
 from envgit.layers.scan import Skipped, scan
 from envgit.layers.view import Overlay
 from envgit.porcelain.foundation import layering, position
+from envgit.porcelain.foundation.images.fetching import Ahead, Fetcher
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.metadata import Metadata
 from envgit.repo.signature import Signature, clean
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from envgit.layers.entry import Directory
     from envgit.repo.objects import ObjectWriter
 
+Blobs = Callable[[Descriptor], AbstractContextManager["BinaryIO"]]
 Progress = Callable[..., None]
 """Called with what is done, how many bytes of it, and of how many."""
 
@@ -144,8 +148,10 @@ def bring(
     """
     brought = Brought(repository)
     try:
-        with repository.git.seeing(writer):
-            _Import(repository, writer, image, brought, progress, title, message).run(squash=squash)
+        with repository.git.seeing(writer), _blobs(repository, image) as blob:
+            _Import(repository, writer, image, brought, progress, title, message, blob).run(
+                squash=squash
+            )
     except BaseException:
         brought.forget()
         raise
@@ -187,6 +193,22 @@ def bring_files(
     return brought
 
 
+@contextmanager
+def _blobs(repository: Repository, image: Image) -> Iterator[Blobs]:
+    """Where layers are read: as they are wanted, or, from afar, some ahead of that."""
+    source = image.source
+    if not isinstance(source, Fetcher):
+        yield source.blob
+        return
+    layers = image.manifest.layers
+    most = min(max(repository.settings.get_int("registry.parallel"), 1), 32)
+    with (
+        repository.store.temporary("import") as scratch,
+        Ahead(source, layers, scratch, most=most) as ahead,
+    ):
+        yield ahead.blob
+
+
 @dataclass(frozen=True, slots=True)
 class _Unpacked:
     changes: ChangesId
@@ -204,7 +226,9 @@ class _Import:
         progress: Progress | None,
         title: str,
         message: str | None,
+        blob: Blobs,
     ) -> None:
+        self.blob = blob
         self.repository = repository
         self.writer = writer
         self.image = image
@@ -249,11 +273,13 @@ class _Import:
         try:
             upper = store.upper_path(changes)
             with ExitStack() as stack:
-                stream = stack.enter_context(self.image.source.blob(layer))
+                stream = stack.enter_context(self.blob(layer))
                 contents = stack.enter_context(Overlay(uppers))
                 watched = _Watched(stream, self._read)
-                self._apply(watched, diff_id, upper, below, contents if uppers else None)
-            scanned = scan(os.fsencode(upper), overlay=True)
+                hashes = FreshHashes()
+                lower = contents if uppers else None
+                self._apply(watched, diff_id, upper, below, lower, hashes)
+            scanned = scan(os.fsencode(upper), overlay=True, hashes=hashes)
             self.brought.skipped.extend(scanned.skipped)
             normalized = normalize(scanned.node, below)
             settle(os.fsencode(upper), normalized)
@@ -274,13 +300,14 @@ class _Import:
         upper: str,
         below: Directory | None,
         contents: Overlay | None,
+        hashes: FreshHashes,
     ) -> None:
         """Unpack a layer's archive over what lies below, and see that it is the one meant."""
         plain: VerifiedReader | None = None
         if not diff_id.startswith("sha256:"):
             wanted = Descriptor("", diff_id)
             plain = VerifiedReader(decompressed(cast("BinaryIO", stream)), wanted)
-        applied = apply_layer(plain or stream, upper, below, contents)
+        applied = apply_layer(plain or stream, upper, below, contents, hashes=hashes)
         self.brought.skipped.extend(applied.skipped)
         if plain is not None:
             plain.finish()
@@ -310,6 +337,9 @@ class _Import:
                 "size": layer.size,
             }
         }
+        reference = getattr(self.image.source, "reference", None)
+        if isinstance(reference, Reference):
+            found["layer"]["repository"] = reference.name
         if layer.annotations:
             found["layer"]["annotations"] = dict(layer.annotations)
         if entries:

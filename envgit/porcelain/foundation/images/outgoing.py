@@ -32,6 +32,7 @@ from envgit.image.descriptors import (
     check_digest,
 )
 from envgit.image.manifest import build
+from envgit.image.references import ImageNameError, parse_reference
 from envgit.image.transport import ImageDestination
 from envgit.layers.compression import packed
 from envgit.layers.entry import Directory, Node, walk
@@ -110,6 +111,23 @@ def send(
     ArchiveError for names that no image can hold, MissingLayer.
     """
     return _Export(repository, destination, options, progress).run(tip)
+
+
+def repositories(repository: Repository, tip: CommitId) -> list[str]:
+    """The repositories of registries that layers of ``tip`` came from, the nearest first."""
+    found = []
+    for step in reversed(list(_chain(repository, tip))):
+        name = (step.metadata.image.get("layer") or {}).get("repository")
+        if isinstance(name, str) and _is_repository(name):
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def _is_repository(name: str) -> bool:
+    try:
+        return parse_reference(name).name == name
+    except ImageNameError:
+        return False
 
 
 @dataclass(slots=True)

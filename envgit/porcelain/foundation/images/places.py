@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 
 from envgit.image.descriptors import Platform, parse_platform
 from envgit.image.platforms import of_machine
+from envgit.image.references import parse_reference
 from envgit.image.source import (
     DIR,
+    DOCKER,
     DOCKER_ARCHIVE,
     IMAGES,
     OCI,
@@ -17,10 +20,20 @@ from envgit.image.source import (
     SourceError,
 )
 from envgit.image.transport import ImageDestination, ImageSource
+from envgit.settings import Settings
 
 
-def open_source(source: Source) -> ImageSource:
-    """The image that ``source`` (of a kind in `IMAGES`) names. Raises ImageError."""
+def open_source(source: Source, settings: Settings, environ: Mapping[str, str]) -> ImageSource:
+    """The image that ``source`` (of a kind in `IMAGES`) names. Raises ImageError.
+
+    ``settings`` and ``environ`` say how registries are reached.
+    """
+    if source.kind == DOCKER:
+        from envgit.image.registry.access import Access
+        from envgit.image.registry.docker import RegistrySource
+
+        reference = parse_reference(source.value).with_default_tag()
+        return RegistrySource(reference, Access(settings, environ))
     if source.kind == OCI:
         from envgit.image.layout import LayoutSource
 
@@ -39,8 +52,22 @@ def open_source(source: Source) -> ImageSource:
     return DirectorySource(source.value)
 
 
-def open_destination(dest: Source) -> ImageDestination:
-    """The place that ``dest`` (of a kind in `IMAGES`) names. Raises ImageError."""
+def open_destination(
+    dest: Source, settings: Settings, environ: Mapping[str, str], mounts: Sequence[str]
+) -> ImageDestination:
+    """The place that ``dest`` (of a kind in `IMAGES`) names. Raises ImageError.
+
+    ``settings`` and ``environ`` as above; ``mounts`` are repositories that may have its blobs.
+    """
+    if dest.kind == DOCKER:
+        from envgit.image.registry.access import Access
+        from envgit.image.registry.docker import RegistryDestination
+
+        return RegistryDestination(
+            parse_reference(dest.value).with_default_tag(),
+            Access(settings, environ),
+            mounts=[parse_reference(name) for name in mounts],
+        )
     if dest.kind == OCI:
         from envgit.image.layout import LayoutDestination
 
