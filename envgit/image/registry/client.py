@@ -14,8 +14,6 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from oras.container import Container
-from oras.provider import Registry
 
 from envgit.image.references import Reference
 from envgit.image.registry import credentials
@@ -30,6 +28,7 @@ from envgit.image.registry.errors import (
     speaks_no_tls,
 )
 from envgit.image.registry.hosts import endpoint
+from envgit.image.registry.library import Container, Registry
 from envgit.image.registry.proxies import shown
 from envgit.image.registry.retries import AGAIN, Transient, retry_after
 from envgit.image.registry.session import (

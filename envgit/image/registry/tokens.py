@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from oras.auth.token import TokenAuth
 
 from envgit.image.registry.challenges import Challenge, choose
 from envgit.image.registry.credentials import Credentials, Found
 from envgit.image.registry.errors import RegistryError, RegistryUnauthorized, from_answer
+from envgit.image.registry.library import TokenAuth
 
 _LEAST_LIFE = 60  # seconds a token lives if its server does not say (token.md)
 _MOST_LIFE = 3600 * 24
