@@ -101,7 +101,9 @@ def inside(
     if as_json:
         app.out.json(_as_json(result))
     else:
-        _show(app, result)
+        _show_all_files(app, result)
+    if not same and not all(one.same for one in result.culprits):
+        app.out.note("hint: '--same' counts only failures that end as in the commit")
     if not quiet:
         count, rounds = len(result.trials), result.rounds
         app.out.note(
@@ -124,6 +126,11 @@ class _Shown(Watch):
         if not self._as_json:
             words = "".join(f" {quoted(word)}" for word in argv)
             self._app.out.line(f"running {words}")
+            self._app.out.flush()
+
+    def isolated(self, result: InsideResult) -> None:
+        if not self._as_json:
+            _show(self._app, result)
             self._app.out.flush()
 
     def searching(self, what: str, count: int) -> None:
@@ -150,7 +157,7 @@ def _show(app: App, result: InsideResult) -> None:
             app.out.line()
         _show_culprit(app, culprit, result)
     app.out.line()
-    several = len(result.culprits) > 1
+    several = sum(len(one.pieces) for one in result.culprits) > 1
     without = {
         "good": "it succeeds",
         "bad": "it still fails",
@@ -160,13 +167,18 @@ def _show(app: App, result: InsideResult) -> None:
     if result.left_out:
         app.out.line("(left out with it, for they need it:)")
         _list(app, result.left_out)
+    if result.going_along:
+        app.out.line("(left out as well, for with them alone it cannot be tested:)")
+        _list(app, result.going_along)
 
 
 def _show_culprit(app: App, culprit: Culprit, result: InsideResult) -> None:
     out = app.out
     together = len(culprit.pieces) > 1
+    listed = (*culprit.pieces, *culprit.bound, *culprit.along)
+    mixed = {piece.reason for piece in listed} >= {"manual", "automatic"}
     for piece in culprit.pieces:
-        out.line(plain(piece.title))
+        out.line(_titled(piece, mixed))
     alone = "together make" if together else "makes"
     if not culprit.minimal or culprit.undecided:
         alone = "contain what makes" if together else alone
@@ -180,9 +192,7 @@ def _show_culprit(app: App, culprit: Culprit, result: InsideResult) -> None:
     ):
         if pieces:
             out.line(f"  {said}")
-            _list(app, pieces)
-    if culprit.files is not None:
-        _show_files(app, culprit, culprit.files)
+            _list(app, pieces, mixed)
 
 
 def _how(culprit: Culprit, result: InsideResult) -> str:
@@ -194,6 +204,15 @@ def _how(culprit: Culprit, result: InsideResult) -> str:
         f", but otherwise than in the commit: exit status {alone.exit_code},"
         f" {alone.last_line!r}; not {there.exit_code}, {there.last_line!r}"
     )
+
+
+def _show_all_files(app: App, result: InsideResult) -> None:
+    for culprit in result.culprits:
+        if culprit.files is not None:
+            app.out.line()
+            for piece in culprit.pieces:
+                app.out.line(plain(piece.title))
+            _show_files(app, culprit, culprit.files)
 
 
 def _show_files(app: App, culprit: Culprit, files: Files) -> None:
@@ -228,9 +247,15 @@ def _sources(paths: Sequence[bytes]) -> list[bytes]:
     return found or list(paths)
 
 
-def _list(app: App, pieces: Iterable[Piece]) -> None:
+def _list(app: App, pieces: Iterable[Piece], mixed: bool = False) -> None:
     for piece in pieces:
-        app.out.line(f"    {plain(piece.title)}")
+        app.out.line(f"    {_titled(piece, mixed)}")
+
+
+def _titled(piece: Piece, mixed: bool) -> str:
+    """What changed; and that it was asked for, where others beside it were not."""
+    asked = mixed and piece.reason == "manual"
+    return plain(piece.title) + (" (asked for)" if asked else "")
 
 
 def _as_json(result: InsideResult) -> dict[str, object]:
@@ -254,6 +279,7 @@ def _as_json(result: InsideResult) -> dict[str, object]:
         ],
         "without": result.without,
         "left_out": [_piece(piece) for piece in result.left_out],
+        "going_along": [_piece(piece) for piece in result.going_along],
         "total": result.total,
         "trials": result.trials,
         "rounds": result.rounds,
@@ -273,6 +299,7 @@ def _piece(piece: Piece) -> dict[str, object]:
             "architecture": one.architecture,
             "place": one.place,
             "kind": change.kind,
+            "reason": one.reason,
             "old": change.old.version if change.old is not None else None,
             "new": change.new.version if change.new is not None else None,
         }

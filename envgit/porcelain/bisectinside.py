@@ -72,8 +72,9 @@ class Culprit:
 @dataclass(frozen=True, slots=True)
 class InsideResult:
     """What was found. ``commit`` None is the worktree; ``total`` how many changes there were.
-    ``without`` is how it goes with everything but the culprits and ``left_out``, which needs them;
-    ``there`` the trial in the commit itself."""
+    ``without`` is how it goes with everything but the culprits, ``left_out``, which needs them, and
+    ``going_along``, with which it cannot be tested then; ``there`` the trial in the commit itself.
+    """
 
     commit: CommitId | None
     parent: CommitId
@@ -82,6 +83,7 @@ class InsideResult:
     culprits: tuple[Culprit, ...]
     without: Outcome
     left_out: tuple[Piece, ...]
+    going_along: tuple[Piece, ...]
     trials: tuple[Tried, ...]
     rounds: int
     duration_ms: int
@@ -109,6 +111,9 @@ class Watch:
 
     def tried(self, number: int, tried: Tried, trial: Trial) -> None:
         """A trial has ended."""
+
+    def isolated(self, result: InsideResult) -> None:
+        """What it is; only files are still to be looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,10 @@ def splits(repository: Repository, words: Sequence[str]) -> tuple[str | None, Se
                 hint=f"envgit bisect inside {first} -- <command>, or: envgit bisect inside --"
                 f" {first} ...",
             )
+    if rest[0].startswith("-"):
+        raise UsageError(
+            f"'{rest[0]}' is no command", hint="options go before the commit, the command after it"
+        )
     return first, rest
 
 
@@ -317,19 +326,30 @@ class _Inside:
         self._outputs[everything] = self._written[0]
         self._watch.searching("changes", len(pieces))
         found = search.isolate(range(len(pieces)), most=_MOST_CAUSES)
-        culprits = [self._culprit(cause, there) for cause in found.causes]
+        without, more = found.without, search.untestable(found, range(len(pieces)))
+        without = Outcome.PASSES if more else without
         assert self._old.commit is not None
-        return InsideResult(
+        result = InsideResult(
             self._new.commit,
             self._old.commit,
             len(pieces),
             there,
-            tuple(culprits),
-            found.without,
+            tuple(self._culprit(cause, there) for cause in found.causes),
+            without,
             self._pieces(found.left_out),
-            tuple(self._done),
-            self._rounds,
-            round((time.monotonic() - began) * 1000),
+            self._pieces(more),
+            (),
+            0,
+            0,
+        )
+        self._watch.isolated(result)
+        pairs = zip(result.culprits, found.causes, strict=True)
+        return replace(
+            result,
+            culprits=tuple(replace(one, files=self._files(one, cause)) for one, cause in pairs),
+            trials=tuple(self._done),
+            rounds=self._rounds,
+            duration_ms=round((time.monotonic() - began) * 1000),
         )
 
     def _check_ends(self) -> Tried:
@@ -371,27 +391,29 @@ class _Inside:
             raise NotInside(f"the command cannot be tested in {end.name}: it {why}")
 
     def _culprit(self, cause: Cause, there: Tried) -> Culprit:
-        core = frozenset(cause.changes).union(cause.bound)
-        whole = core.union(cause.along)
-        alone = self._tests[whole]
-        found = Culprit(
-            pieces=self._pieces(cause.changes),
+        alone = self._tests[frozenset((*cause.changes, *cause.bound, *cause.along))]
+        changes, bound = self._candidates.named(cause.changes, cause.bound)
+        return Culprit(
+            pieces=self._pieces(changes),
             along=self._pieces(cause.along),
-            bound=self._pieces(cause.bound),
+            bound=self._pieces(bound),
             undecided=self._pieces(cause.undecided),
             minimal=cause.complete,
             alone=alone,
             same=alike(alone, there),
         )
-        packages = any(piece.is_package for piece in (*found.pieces, *found.bound))
-        if not self._rules.files or not packages or not cause.complete:
-            return found
-        return replace(found, files=self._files(core, whole, alone))
 
     def _pieces(self, places: Sequence[int]) -> tuple[Piece, ...]:
-        return tuple(self._candidates.pieces[place] for place in places)
+        """Those that somebody asked for first."""
+        found = [self._candidates.pieces[place] for place in places]
+        return tuple(sorted(found, key=lambda piece: piece.reason != "manual"))
 
-    def _files(self, core: Changes, whole: Changes, alone: Tried) -> Files | None:
+    def _files(self, culprit: Culprit, cause: Cause) -> Files | None:
+        packages = any(piece.is_package for piece in (*culprit.pieces, *culprit.bound))
+        if not self._rules.files or not packages or not cause.complete:
+            return None
+        core = frozenset(cause.changes).union(cause.bound)
+        whole, alone = core.union(cause.along), culprit.alone
         files = self._candidates.files(sorted(core))
         if not files:
             return None

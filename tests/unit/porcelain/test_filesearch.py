@@ -64,6 +64,12 @@ def test_a_package_that_is_one_thing() -> None:
     assert len(asked) < 20
 
 
+def test_it_ends_where_ever_fewer_files_do_it() -> None:
+    """As where nothing is told of why: all but one may be there, and then all but another."""
+    found, asked = searched(lambda each: FAILS if len(each) > 31 else PASSES)
+    assert not found.verified and len(asked) <= 20
+
+
 def test_a_file_that_mends_it_alone() -> None:
     """The new 41 works with no old file beside it, the old one with all."""
 

@@ -59,6 +59,12 @@ class Piece:
         """Whether it is one package's change."""
         return self.group is not None and self.group.change is not None
 
+    @property
+    def reason(self) -> str:
+        """Why the package is there: ``manual``, ``automatic`` or nothing that is known."""
+        change = self.group.change if self.group is not None else None
+        return change.package.reason if change is not None else ""
+
 
 class _Remembered:
     """Files of a side, of which each is looked for once: candidate after candidate needs them."""
@@ -136,6 +142,19 @@ class Candidates:
                 return None
             found = found.difference(fewer)
         return found
+
+    def named(
+        self, changes: tuple[int, ...], bound: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """A cause and what cannot be told from it, with what somebody asked for as the cause."""
+        if len(changes) > 1 or self.pieces[changes[0]].reason == "manual":
+            return changes, bound
+        whole = self.closed(frozenset(changes))
+        for one in bound:
+            asked = self.pieces[one].reason == "manual"
+            if asked and self.closed(frozenset({one})) == whole:
+                return (one,), (*changes, *(each for each in bound if each != one))
+        return changes, bound
 
     def _broken(self, changes: Changes) -> list[Broken]:
         return self._split.unsatisfied(self._groups(changes))

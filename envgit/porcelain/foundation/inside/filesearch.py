@@ -12,10 +12,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envgit.porcelain.foundation.inside.isolation import Cause, Changes, Outcome, Search, Test
+from envgit.porcelain.foundation.inside.isolation import (
+    Cause,
+    Changes,
+    Outcome,
+    OverLimit,
+    Search,
+    Test,
+)
 
 _PATIENCE = 3
 """So many mixtures that fail otherwise say that this package is one thing: a guess."""
+
+_LIMIT = 20
+"""Trials in all. The package is known, and somebody waits: some packages, of which any part fails,
+would be taken apart file by file."""
 
 _MOST = 4
 """So many files, or sets of them, are looked for that do it each by itself."""
@@ -62,13 +73,18 @@ class _FileSearch:
         self._jobs = jobs
         self._all = frozenset(range(len(files)))
         self._order, self._named = _by_mention(files, output)
-        self._limit = 2 * math.ceil(math.log2(len(files) + 1)) + 8
-        self._states = Search(test, jobs=jobs)
+        self._limit = min(2 * math.ceil(math.log2(len(files) + 1)) + 6, _LIMIT - 2)
+        self._states = Search(test, jobs=jobs, limit=_LIMIT)
         self._states.learn(self._all, Outcome.FAILS)
 
     def found(self) -> Files:
         """The files that do it, or else those that mend it."""
-        total = len(self._files)
+        try:
+            return self._found(len(self._files))
+        except OverLimit:
+            return Files(of=len(self._files))
+
+    def _found(self, total: int) -> Files:
         if self._states.ask(frozenset()) != [Outcome.PASSES]:
             return Files(of=total)  # what the database says is enough to make it fail
         if total == 1:

@@ -41,7 +41,7 @@ _AT_ONCE = 4
 
 
 class OverLimit(Exception):
-    """The tests that were allowed are used up; only `Search` sees it."""
+    """The tests that were allowed are used up."""
 
 
 def _same(changes: Changes) -> Changes:
@@ -292,6 +292,33 @@ class Search:
                 break
         dropped = frozenset(changes) - left - culprits
         return Isolated(tuple(causes), without, _sorted(dropped, order))
+
+    def untestable(self, found: Isolated, changes: Sequence[int]) -> tuple[int, ...]:
+        """Where the test is unresolved with all ``changes`` but the causes: a few others without
+        which it passes then; none where there are no such few."""
+        order = {change: place for place, change in enumerate(changes)}
+        culprits = {each for one in found.causes for each in (*one.changes, *one.bound)}
+        left = self._opened(frozenset(changes) - culprits)
+        if found.without is not Outcome.UNRESOLVED or left is None or len(left) < 2:
+            return ()
+
+        def passes(sets: Sequence[Changes]) -> list[Outcome]:
+            states = [self._opened(left - each) for each in sets]
+            some = [each for each in states if each is not None]
+            passed = {
+                each
+                for each, one in zip(some, self.ask_all(some), strict=True)
+                if one is Outcome.PASSES
+            }
+            return [Outcome.FAILS if each in passed else Outcome.PASSES for each in states]
+
+        limit = 2 * math.ceil(math.log2(len(left) + 1)) + 6
+        search = Search(passes, jobs=self._jobs, limit=limit)
+        search.learn(left, Outcome.FAILS)
+        search.learn(frozenset(), Outcome.PASSES)
+        reduced = search.smallest(_sorted(left, order))
+        few = reduced.complete and 2 * len(reduced.changes) <= len(left)
+        return reduced.changes if few else ()
 
     def _one(self, changes: Changes) -> Outcome:
         try:
