@@ -150,7 +150,8 @@ def _write(app: App, rows: Sequence[tuple[str, ...]]) -> None:
 def _package(app: App, name: str, revision: str | None, as_json: bool) -> int:
     from envgit.porcelain.packages import blame as look
 
-    with packageview.suggesting():
+    command = shlex.join(["envgit", "log", "--package", name, *([revision] if revision else [])])
+    with packageview.suggesting(f"if it was removed, '{command}' shows by what"):
         found = look(app.repository, name, revision)
     if as_json:
         app.out.json(

@@ -152,8 +152,9 @@ def history(app: App, view: DiffView | None) -> History | None:
 
 
 @contextmanager
-def suggesting() -> Iterator[None]:
-    """Say which package may have been meant where there is none of the name that was typed."""
+def suggesting(otherwise: str | None = None) -> Iterator[None]:
+    """Say which package may have been meant where there is none of the name that was typed; a hint
+    ``otherwise``."""
     from envgit.porcelain.foundation.packages.found import NoSuchPackage
 
     try:
@@ -167,6 +168,7 @@ def suggesting() -> Iterator[None]:
         ][:_FEW]
         if near and error.hint is None:
             error.hint = f"did you mean {' or '.join(repr(plain(name)) for name in near)}?"
+        error.hint = error.hint or otherwise
         raise
 
 

@@ -361,6 +361,7 @@ def test_blame_says_who_brought_a_version(history: Apt) -> None:
     assert "c4" in history.envgit("blame", "--package", "thing", "HEAD", "--json").stdout
     gone = cli.run(["blame", "--package", "tool"], cwd=history.project).exited(128)
     assert gone.stderr.startswith("fatal: no package 'tool' is installed here")
+    assert "'envgit log --package tool' shows by what" in gone.stderr
 
 
 def test_blame_of_a_path_names_its_package(history: Apt) -> None:
