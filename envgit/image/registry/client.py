@@ -25,6 +25,8 @@ from envgit.image.registry.errors import (
     from_answer,
     from_failure,
     lasting,
+    printable,
+    silent,
     speaks_no_tls,
 )
 from envgit.image.registry.hosts import endpoint
@@ -47,6 +49,7 @@ _MOST_REDIRECTS = 8
 _MOST_TOKEN = 1 << 20
 _MOST_WORDS = 1 << 16
 _MOST_PAGES = 1000
+_SILENCE = 3  # a server that says nothing for a minute will hardly speak in the sixth
 
 Body = bytes | Callable[[], Iterable[bytes]] | None
 """A request's body: bytes, or what makes a fresh iterator for each attempt."""
@@ -185,7 +188,7 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
                     scopes=scopes,
                 )
             except Transient as failed:
-                failures += 1
+                failures += failed.weight
                 self.access.policy.wait(failures, failed)
 
     def once(
@@ -234,14 +237,17 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
         target = response.headers.get("Location", "")
         if not target or len(target) > 16384:
             raise RegistryProtocolError(f"{self.host} does not say where to go on")
-        url = urljoin(response.url or self.url(""), target)
-        parts = urlsplit(url)
+        try:
+            url = urljoin(response.url or self.url(""), target)
+            parts = urlsplit(url)
+        except ValueError:
+            raise RegistryProtocolError(f"{self.host} leads to no address at all") from None
         if parts.scheme == "http" and parts.netloc == self.host and self.prefix == "https":
             # A registry behind a proxy that does not know that its clients come by TLS.
             url = parts._replace(scheme="https").geturl()
         if not self._may_fetch(url):
             raise RegistryProtocolError(
-                f"{self.host} leads to '{url[:200]}', which is not https",
+                f"{self.host} leads to '{printable(url, 200)}', which is no address with TLS",
                 hint="plain http is for loopback, and for hosts with registry.<host>.plainHttp",
             )
         return url
@@ -288,7 +294,7 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
             found = from_failure(error, doing=doing, host=host, proxy=proxy)
             if certificate_error(error) is not None or (not self._answered and lasting(error)):
                 raise found from error
-            raise Transient(found) from error
+            raise Transient(found, weight=_SILENCE if silent(error) else 1) from error
         self._answered = True
         return response
 
@@ -356,7 +362,7 @@ class Client(Registry):  # type: ignore[misc] # oras has no py.typed
                 broken = Transient(from_failure(error, doing=doing, host=urlsplit(url).netloc))
             except Transient as failed:
                 broken = failed
-            failures += 1
+            failures += broken.weight
             self.access.policy.wait(failures, broken)
 
 

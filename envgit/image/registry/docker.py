@@ -12,7 +12,7 @@ from typing import IO, BinaryIO, Self, TypeVar, cast
 from envgit.image import descriptors
 from envgit.image.descriptors import BlobMismatch, Descriptor, ImageError, check_bytes, digest_of
 from envgit.image.progress import Item, Progress
-from envgit.image.references import Reference
+from envgit.image.references import ImageNameError, Reference, parse_reference
 from envgit.image.registry import upload
 from envgit.image.registry.access import Access
 from envgit.image.registry.client import Client
@@ -22,6 +22,7 @@ from envgit.image.registry.errors import (
     RegistryError,
     RegistryProtocolError,
     RegistryUnreachable,
+    printable,
 )
 from envgit.image.transport import MAX_MANIFEST, verified
 
@@ -260,8 +261,14 @@ def _check_said(stated: str | None, data: bytes, doing: str) -> None:
 
 def _mirrors(reference: Reference, access: Access) -> Iterator[Reference]:
     for text in access.hosts.mirrors(reference.domain):
-        host, _, prefix = text.rstrip("/").partition("/")
+        host, _, prefix = (text.partition("://")[2] or text).rstrip("/").partition("/")
         path = f"{prefix}/{reference.path}" if prefix else reference.path
+        place = parse_reference(f"{host}/{path}")
+        if place.domain != host:
+            raise ImageNameError(
+                f"'{printable(text)}' is not the address of a mirror",
+                hint=f"registry.{reference.domain}.mirror is HOST[:PORT][/PREFIX]",
+            )
         yield Reference(host, path, reference.tag, reference.digest)
 
 

@@ -73,7 +73,7 @@ class BlobStream(io.RawIOBase):
             try:
                 self._response = self._open()
             except Transient as failed:
-                self._failures += 1
+                self._failures += failed.weight
                 self._client.access.policy.wait(self._failures, failed)
 
     def read(self, size: int = -1) -> bytes:
@@ -86,7 +86,7 @@ class BlobStream(io.RawIOBase):
                 data = self._next(min(size, left))
             except Transient as failed:
                 self._drop()
-                self._failures += 1
+                self._failures += failed.weight
                 self._client.access.policy.wait(self._failures, failed)
                 continue
             self._failures = 0

@@ -103,7 +103,10 @@ def from_answer(
     code, words = said(body)
     tail = f": {words}" if words else f": {code}" if code else f": HTTP status {status}"
     if status == 401 or code == "UNAUTHORIZED":
-        hint = f"log in with 'skopeo login {host}' or 'docker login {host}', then try again"
+        hint = (
+            f"log in with 'skopeo login {host}' or 'docker login {host}'; "
+            "what does not exist is often refused like this, too"
+        )
         return RegistryUnauthorized(
             f"{doing}: {host} wants other credentials ({words or 'unauthorized'})",
             hint="; ".join(problems) if problems else hint,
@@ -179,6 +182,11 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
     return next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
 
 
+def silent(error: BaseException) -> bool:
+    """Whether nothing came for so long that we gave up."""
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
+
+
 def from_failure(error: BaseException, *, doing: str, host: str, proxy: str = "") -> RegistryError:
     """The error for a request that got no answer."""
     by = f" through the proxy {proxy}" if proxy else ""
@@ -208,6 +216,10 @@ def from_failure(error: BaseException, *, doing: str, host: str, proxy: str = ""
     if refused(error):
         return RegistryUnreachable(
             f"{doing}: {host} refuses connections{by}", hint="is a registry running there?"
+        )
+    if silent(error):
+        return RegistryUnreachable(
+            f"{doing}: {host} does not answer{by}", hint="check the network, or try later"
         )
     last = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
     why = last.strerror if last is not None else str(causes[-1]) or type(error).__name__

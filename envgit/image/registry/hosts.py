@@ -70,10 +70,14 @@ class Hosts:
         One that is itself spoken to in ``plain`` http may send us to loopback, too: others have no
         business with this machine's services.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            return False
         if parts.scheme == "https":
-            return bool(parts.hostname)
-        allowed = self.plain(parts.netloc.rpartition("@")[2]) if parts.hostname else False
+            return bool(host)
+        allowed = self.plain(parts.netloc.rpartition("@")[2]) if host else False
         return parts.scheme == "http" and (allowed is True or (allowed is None and plain))
 
     def chunk(self, host: str) -> int:

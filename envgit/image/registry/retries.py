@@ -26,13 +26,17 @@ LONGEST_WAIT = 120.0
 class Transient(Exception):
     """A request failed in a way that may pass. ``error`` is for the user if it does not.
 
-    ``after`` is how many seconds the server wants us to wait, or None.
+    ``after`` is how many seconds the server wants us to wait, or None; ``weight`` how many failures
+    it counts for.
     """
 
-    def __init__(self, error: RegistryError, after: float | None = None) -> None:
+    def __init__(
+        self, error: RegistryError, after: float | None = None, *, weight: int = 1
+    ) -> None:
         super().__init__(error.message)
         self.error = error
         self.after = after
+        self.weight = weight
 
 
 @dataclass(frozen=True, slots=True)

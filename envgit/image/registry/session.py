@@ -56,9 +56,16 @@ class Connections(HTTPAdapter):
         """Leave the connection as its context has it: requests would add a bundle of its own."""
 
 
+class _Session(requests.Session):
+    """Without requests' redirects: it reads their bodies whole, even when it is not to follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nothing is one."""
+
+
 def open_session(hosts: Hosts, *, most: int) -> requests.Session:
     """A session for at most ``most`` connections to a host that are kept."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     adapter = Connections(hosts, most=most)
     session.mount("https://", adapter)

@@ -22,7 +22,12 @@ import requests
 
 from envgit.image.registry.challenges import Challenge, choose
 from envgit.image.registry.credentials import Credentials, Found
-from envgit.image.registry.errors import RegistryError, RegistryUnauthorized, from_answer
+from envgit.image.registry.errors import (
+    RegistryError,
+    RegistryUnauthorized,
+    from_answer,
+    printable,
+)
 from envgit.image.registry.library import TokenAuth
 
 _LEAST_LIFE = 60  # seconds a token lives if its server does not say (token.md)
@@ -133,7 +138,8 @@ class ScopedAuth(TokenAuth):  # type: ignore[misc] # oras has no py.typed
         realm = challenge.parameters.get("realm", "")
         if not self._trusted(realm):
             raise RegistryUnauthorized(
-                f"{self._host} names a token server that cannot be trusted: '{realm[:200]}'",
+                f"{self._host} names a token server that cannot be trusted: "
+                f"'{printable(realm, 200)}'",
                 hint="it must be https; plain http is for loopback, and for hosts "
                 "with registry.<host>.plainHttp",
             )

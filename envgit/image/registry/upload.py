@@ -163,7 +163,7 @@ class Upload:
                 self._report(len(data))
                 return found
             except Transient as failed:
-                failures += 1
+                failures += failed.weight
                 self._location = ""
                 self._client.access.policy.wait(failures, failed)
 
@@ -187,7 +187,7 @@ class Upload:
                 self._put(source.descriptor.digest)
                 return source.descriptor
             except Transient as failed:
-                failures = 1 if self._told > reached else failures + 1
+                failures = failed.weight + (0 if self._told > reached else failures)
                 reached = max(reached, self._told)
                 self._client.access.policy.wait(failures, failed)
                 resumed = self._find_out(source)

@@ -16,7 +16,7 @@ import pytest
 
 from envgit.image.descriptors import OCI_LAYER, Descriptor, digest_of
 from envgit.image.parallel import each
-from envgit.image.references import parse_reference
+from envgit.image.references import ImageNameError, parse_reference
 from envgit.image.registry.docker import RegistryDestination, RegistrySource
 from envgit.image.registry.errors import (
     RegistryError,
@@ -334,7 +334,16 @@ def _seen(handler: type) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "realm", ["http://tokens.invalid/token", "file:///etc/passwd", "", "ftp://127.0.0.1/"]
+    "realm",
+    [
+        "http://tokens.invalid/token",
+        "file:///etc/passwd",
+        "",
+        "ftp://127.0.0.1/",
+        "https://[bad/",
+        "https://x:99999/",
+        "https://",
+    ],
 )
 def test_passwords_go_to_no_token_server_without_tls(
     plain: Running, access: Opener, tmp_path: Path, realm: str
@@ -349,6 +358,17 @@ def test_passwords_go_to_no_token_server_without_tls(
         pull(f"{proxy.host}/x:1", access(environ=login(tmp_path, proxy.host)), SMALL)
 
 
+@pytest.mark.parametrize("target", ["https://[bad/", "http://x:99999/", "http://x.invalid/"])
+def test_nobody_is_followed_to_what_is_no_address(
+    plain: Running, access: Opener, target: str
+) -> None:
+    away = Fault("*", "", status=307, headers={"Location": target}, times=99)
+    with proxied(plain.host, away) as proxy:
+        for act in (pull, push):
+            with pytest.raises(RegistryError, match="leads to"):
+                act(f"{proxy.host}/away:1", access(), SMALL)
+
+
 def test_mirrors_are_asked_first(plain: Running, access: Opener) -> None:
     push(f"{plain.host}/cache/library/debian:12", access(), SMALL)
     settings = {"registry.docker.io.mirror": f"{plain.host}/cache"}
@@ -360,3 +380,6 @@ def test_mirrors_are_asked_first(plain: Running, access: Opener) -> None:
         pytest.raises(RegistryUnreachable, match="registry-1"),
     ):
         source.manifest()
+    for wrong in ("mirror", "a b", "https://", "x.example/UPPER"):
+        with pytest.raises(ImageNameError):
+            pull("debian:12", access({"registry.docker.io.mirror": wrong}), SMALL)
