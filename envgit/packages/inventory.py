@@ -202,13 +202,13 @@ class Inventory:
         """The rows of packages whose files a neighbour knows and whose records did not change."""
         same = (unit.manager, unit.path)
         twin = next((one for one in near.units if (one.manager, one.path) == same), None)
-        if twin is None or not near._tables:
+        if twin is None:
+            return None
+        table = near._loaded_table(near._table_key(twin))
+        if table is None:
             return None
         folders = near._folder(twin), self._folder(unit)
         if None in folders or owners.links(near.files.tree) != owners.links(self.files.tree):
-            return None
-        table = near._tables.get(near._table_key(twin))
-        if table is None:
             return None
         base = near._folder_path(twin)
         changed = {join(base, one.path) for one in differing_paths(*folders)}
@@ -222,6 +222,11 @@ class Inventory:
             for number, (package, row) in enumerate(zip(packages, rows, strict=False))
             if number not in stale
         }
+
+    def _loaded_table(self, key: str) -> bytes | None:
+        """A table that is in memory: here, or with a neighbour that has the same."""
+        near = self._near() if self._near is not None else None
+        return self._tables.get(key) or (near._tables.get(key) if near is not None else None)
 
     def _table_key(self, unit: Unit) -> str:
         key = self._table_keys.get(unit)

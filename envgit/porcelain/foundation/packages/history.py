@@ -20,6 +20,7 @@ from envgit.packages.traces import VERSION as READERS
 from envgit.packages.traces import marks
 from envgit.porcelain.foundation.packages import inventories
 from envgit.porcelain.foundation.packages.found import Found
+from envgit.porcelain.foundation.packages.quiet import leaves_databases, leaves_files
 from envgit.porcelain.foundation.repository import Repository
 from envgit.store.cache import ContentCache
 
@@ -33,7 +34,6 @@ _VERSION = 1
 _KEPT = 4
 """Inventories of commits that stay open: a log looks at each twice, as a commit and as a parent."""
 
-
 _NEAR = 50
 """Ancestors that are asked for what they know of databases."""
 
@@ -45,6 +45,7 @@ class History:
         self._repository = repository
         self._cache = ContentCache(repository.store.path, "packages")
         self._inventories: OrderedDict[CommitId, Inventory] = OrderedDict()
+        self._marks: dict[CommitId, bytes] = {}
 
     def between(self, old: CommitId | None, new: CommitId | None) -> Found:
         """What became of packages from one commit to another; None is the empty environment."""
@@ -56,9 +57,14 @@ class History:
         known = _unpacked(self._cache.get(key))
         if known is not None:
             return known
-        before, after = self._inventory(old), self._inventory(new)
-        before.follow(after)
-        found = _compared(before, after, files.changes(git.files(old), git.files(new)))
+        changed = files.changes(git.files(old), git.files(new))
+        if self._is_quiet(old, new, changed):
+            found = Found()
+        else:
+            after = self._inventory(new)
+            before = self._inventory(old)
+            before.follow(after)
+            found = _compared(before, after, changed)
         if not found.problems and self._is_present(old) and self._is_present(new):
             self._cache.put(key, _packed(found))
         return found
@@ -83,6 +89,18 @@ class History:
         paths = {change.path for change in changed}
         return found.where(lambda change: bool(change.modified) or _is_recorded(change, paths))
 
+    def _is_quiet(
+        self, old: CommitId | None, new: CommitId | None, changed: Sequence[Change]
+    ) -> bool:
+        """Whether what changed is no package's, in commits that have the same databases."""
+        if old is None or new is None or not leaves_databases(changed):
+            return False
+        found = next((one for end in (new, old) if (one := self._marks.get(end))), None)
+        if found is None:
+            found = self.files_of_packages(new)
+        self._marks = {old: found, new: found}
+        return leaves_files(changed, found)
+
     def files_of_packages(self, commit: CommitId) -> bytes:
         """The marks of the files that a commit's packages have (see envgit.packages.traces)."""
         return marks(self._inventory(commit).shipped_paths())
@@ -101,6 +119,9 @@ class History:
         found = self._inventories.pop(commit, None)
         if found is None:
             found = inventories.of_commit(self._repository, commit)
+            if self._inventories:
+                # A walk asks for neighbours, or for commits with little between them.
+                found.follow(next(reversed(self._inventories.values())))
         self._inventories[commit] = found
         while len(self._inventories) > _KEPT:
             self._inventories.popitem(last=False)

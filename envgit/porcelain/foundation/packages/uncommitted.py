@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from envgit.layers.compare import changes
 from envgit.packages import traces
 from envgit.porcelain.foundation.packages.found import Found
+from envgit.porcelain.foundation.packages.quiet import leaves_databases, leaves_files
 from envgit.porcelain.foundation.repository import Repository
 from envgit.store.cache import ContentCache
 
@@ -34,9 +35,9 @@ def uncommitted(repository: Repository, current: Current, changed: Sequence[Chan
     head = current.head.commit
     known = None
     # Of all changes: what cannot be read is told whatever the paths asked for.
-    if head is not None and not any(traces.is_trace(change.path) for change in current.changes):
+    if head is not None and leaves_databases(current.changes):
         known = marks.get(head)
-        if known is not None and not traces.has_marked(known, (one.path for one in changed)):
+        if known is not None and leaves_files(changed, known):
             return Found()
     from envgit.porcelain.foundation.packages.history import History
 
@@ -89,5 +90,5 @@ class _Marks:
             name = self._cache.get(self._key(above))
             if name is not None:
                 since = changes(self._git.files(above), self._git.files(commit))
-                return None if any(traces.is_trace(one.path) for one in since) else name
+                return name if leaves_databases(since) else None
         return None
