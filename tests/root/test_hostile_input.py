@@ -65,7 +65,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "a.tar", member("good"), *HOSTILE[name])
-    refuse(tmp_path, f"tar:{archive}", r"evil|passwd|\bl\b|deep")
+    refuse(tmp_path, f"tar:{archive}", r"evil|passwd|\bl\b|levels")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".zst"])

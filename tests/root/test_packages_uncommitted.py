@@ -28,7 +28,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 def said(env: Environment) -> list[tuple[str, str]]:
     """Kinds and names, the same whether or not it was looked at."""
-    repository = envgit.Repository.open(env.project, environ=env.env)
+    repository = envgit.Repository.open(str(env.project), environ=env.env)
     current = snapshot.describe(repository)
     found = uncommitted(repository, current, current.changes)
     assert found == History(repository).uncommitted(current, current.changes)
