@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,10 @@ def test_modules_of_npm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_debian_itself(tmp_path: Path) -> None:
+def test_debian_itself(tmp_path: Path, effort: Callable[[int, int], int]) -> None:
     """Packages of the archive: alternatives, users, libraries, triggers, debconf, diversions."""
+    if not effort(0, 1):
+        pytest.skip("with --thorough")
     sources = ["deb http://deb.debian.org/debian bookworm main"]
     lab = Lab(place.debian(tmp_path / "debian", "python3-pip", sources=sources))
     lab.env.envgit("tag", "base").ok()
