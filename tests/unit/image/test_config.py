@@ -144,12 +144,12 @@ def test_entries_without_a_layer_belong_to_the_layer_before() -> None:
         {"created_by": '/bin/sh -c #(nop)  CMD ["sh"]', "empty_layer": True},
         {"created_by": "RUN /bin/sh -c make # buildkit", "comment": "buildkit.dockerfile.v0"},
     ]
-    groups = history.divide(entries, 2)
+    groups = history.divide(entries, 2)  # type: ignore[arg-type]
     assert groups == [tuple(entries[:3]), tuple(entries[3:])]
     assert [entry for group in groups for entry in group] == entries
     assert history.message(groups[0], "") == 'ADD rootfs /\n\nARG X\nCMD ["sh"]\n'
     assert history.message(groups[1], "") == "RUN make\n"
-    assert history.divide(entries, 3) is None
+    assert history.divide(entries, 3) is None  # type: ignore[arg-type]
     assert history.divide([], 0) is None
 
 
@@ -190,7 +190,7 @@ def test_what_a_later_step_sets_is_not_there_before() -> None:
             {"created_by": 'CMD ["new"]', "empty_layer": True},
         ],
     ]
-    first, last = history.configs(final, groups)
+    first, last = history.configs(final, groups)  # type: ignore[arg-type]
     assert last == final
     assert first == {
         "Env": ["PATH=/bin", "A=1"],
