@@ -153,6 +153,6 @@ def test_words() -> None:
     for wrong in ("", "a/b/c/d", "linux/", "li nux/amd64", "/"):
         with pytest.raises(ImageError):
             parse_platform(wrong)
-    for wrong in ("sha256:" + "A" * 64, "sha256:" + "a" * 63, "sha512:" + "a" * 64, None, 1):
+    for digest in ("sha256:" + "A" * 64, "sha256:" + "a" * 63, "sha512:" + "a" * 64, None, 1):
         with pytest.raises(ImageError):
-            check_digest(wrong)
+            check_digest(digest)
