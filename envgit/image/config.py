@@ -37,6 +37,7 @@ _PLACED = frozenset(
         "history",
     }
 )
+_ENTRY = ("created", "created_by", "author", "comment", "empty_layer")
 _PLATFORM = ("Architecture", "Os", "Variant", "OsVersion", "OsFeatures")
 # RFC 3339, section 5.6, as Go writes it: up to nine digits of a second.
 _TIME = re.compile(
@@ -139,9 +140,16 @@ def build_config(config: ImageConfig) -> bytes:
     document["config"] = dict(config.config)
     document["rootfs"] = {"type": "layers", "diff_ids": list(config.diff_ids)}
     if config.history:
-        document["history"] = [dict(entry) for entry in config.history]
+        document["history"] = [_ordered(entry) for entry in config.history]
     document |= {key: value for key, value in config.others.items() if key not in document}
     return dump(document)
+
+
+def _ordered(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of history as Go orders it: commits keep entries in the order of their keys."""
+    names = [name for name in _ENTRY if name in entry]
+    names += sorted(set(entry) - set(names))
+    return {name: entry[name] for name in names}
 
 
 def to_commit(config: Mapping[str, Any], platform: Platform) -> dict[str, Any]:

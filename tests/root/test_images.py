@@ -213,9 +213,14 @@ def test_what_we_write_others_read(
     assert [e.get("comment") for e in said["history"]][5:8] == ["Change", "More", None]
     assert said["history"][7]["created_by"] == "Nothing"
     assert said["config"]["Labels"] == {"a": "b"} and said["config"]["WorkingDir"] == "/data"
-    # And what we wrote we read.
+    # And what we wrote we read, and would write again.
     cli.run(["init", "-q", "--from", name, tmp_path / "again"]).ok()
     assert changes(tree_of(lab), tree_of(tmp_path / "again")) == []
+    cli.run(["export", "-q", f"oci:{tmp_path}/o"], cwd=tmp_path / "again").ok()
+    if not squashed:
+        assert skopeo("inspect", "--config", "--raw", f"oci:{tmp_path}/o") == (
+            skopeo("inspect", "--config", "--raw", name)
+        )
     if not squashed:
         subjects = ["ADD file:0123 in /", "RUN make", "COPY below /data/two", "Change", "More"]
         assert log(tmp_path / "again", "%s") == subjects
