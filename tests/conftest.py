@@ -60,6 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="crash, fuzz and slow tests with their full effort instead of a fixed slice",
     )
+    parser.addoption(
+        "--glance",
+        action="store_true",
+        help="few generated examples a test: for what another run has tested in earnest",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,10 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
             f"ENVGIT_TEST_REQUIRE names {', '.join(sorted(unknown))}; "
             f"known are {', '.join(sorted(known))}"
         )
-    _hypothesis(thorough=config.getoption("--thorough"))
+    profiles = [name for name in ("glance", "thorough") if config.getoption(f"--{name}")]
+    _hypothesis(*profiles)
 
 
-def _hypothesis(*, thorough: bool) -> None:
+def _hypothesis(profile: str = "slice") -> None:
     """The default run draws the same examples every time; --thorough draws many new ones."""
     import hypothesis
 
@@ -81,9 +87,12 @@ def _hypothesis(*, thorough: bool) -> None:
         "slice", derandomize=True, max_examples=60, deadline=None, suppress_health_check=slow
     )
     hypothesis.settings.register_profile(
+        "glance", hypothesis.settings.get_profile("slice"), max_examples=3
+    )
+    hypothesis.settings.register_profile(
         "thorough", max_examples=3000, deadline=None, suppress_health_check=slow, print_blob=True
     )
-    hypothesis.settings.load_profile("thorough" if thorough else "slice")
+    hypothesis.settings.load_profile(profile)
 
 
 @pytest.hookimpl(tryfirst=True)

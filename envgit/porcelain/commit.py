@@ -476,8 +476,7 @@ def _next_state(
     """
     state = current.state
     if current.copied:
-        runs = len(repository.worktree.runs(state.changes))
-        return state._replace(config=dict(metadata.config), committed_runs=runs)
+        return state._replace(config=dict(metadata.config), committed_runs=len(current.recorded))
     if made.rest is not None and made.rest_commit is not None:
         base, below, layer = made.rest_commit, state.base, made.rest.layer
     else:

@@ -26,7 +26,6 @@ from envgit.store.running import RunningRecord
 from envgit.store.worktree import State, Worktree
 
 if TYPE_CHECKING:
-    from envgit.layers.ids import ChangesId
     from envgit.porcelain.commit import CommitResult
 
 # The sandbox's words for a run are ours, too: the command line speaks to porcelain alone.
@@ -70,26 +69,13 @@ def run(
         from envgit.porcelain.foundation import hooks
 
         hooks.require(repository, "pre-run", *wanted.argv)
-    started = time.time()
-    changes: ChangesId | None = None
     if discard or revision is not None:
         outcome = _run_aside(repository, wanted, revision, prepare)
     else:
-        outcome, changes = _run_in_worktree(repository, wanted, prepare)
+        outcome = _run_in_worktree(repository, wanted, prepare)
     if outcome is None:
         return RunResult(0)
     result = RunResult(outcome.exit_code, outcome.signal)
-    if changes is not None:
-        _record(
-            repository,
-            changes,
-            {
-                "argv": list(wanted.argv),
-                "exit_code": outcome.exit_code,
-                "started": int(started),
-                "duration_ms": int((time.time() - started) * 1000),
-            },
-        )
     if hooked:
         hooks.run_hook(repository, "post-run", str(outcome.exit_code), *wanted.argv)
     if commits and outcome.exit_code == 0:
@@ -109,27 +95,10 @@ def _has_hooks(repository: Repository) -> bool:
     return named is not None or os.path.isdir(os.path.join(repository.common, "hooks"))
 
 
-def _record(repository: Repository, changes: ChangesId, record: dict[str, object]) -> None:
-    """Note a run beside its changes; or where the worktree is now, if they were committed since.
-
-    A disk that is full does not take the command's exit status away.
-    """
-    worktree = repository.worktree
-    try:
-        try:
-            worktree.append_run(record, changes)
-        except FileNotFoundError:
-            worktree.append_run(record)
-    except (StoreError, FileNotFoundError) as error:
-        repository.notify(f"this run is not recorded: {error}")
-
-
 def _run_in_worktree(
     repository: Repository, options: RunOptions, prepare: Callable[[Plan], bool] | None
-) -> tuple[Outcome | None, ChangesId]:
+) -> Outcome | None:
     """Run on the worktree's own change set, joining the mount of whatever runs there already.
-
-    Returns that change set, too: when the command ends, the worktree may be elsewhere.
 
     The lock is held until the environment is mounted, so that two mounts never share an upper
     directory; the record of the run is locked by the environment itself.
@@ -145,18 +114,28 @@ def _run_in_worktree(
         while True:
             plan = plan_for(repository, root_of(repository, state), options, state.config)
             if prepare is not None and not prepare(plan):
-                return None, state.changes
+                return None
             try:
-                return _start(repository, worktree, plan, state, locked), state.changes
+                return _start(repository, worktree, plan, options.argv, state, locked)
             except RootGone:
                 # What we wanted to join ended just then; once nobody is left we mount afresh.
                 continue
 
 
 def _start(
-    repository: Repository, worktree: Worktree, plan: Plan, state: State, locked: ExitStack
+    repository: Repository,
+    worktree: Worktree,
+    plan: Plan,
+    argv: Sequence[str],
+    state: State,
+    locked: ExitStack,
 ) -> Outcome:
-    """Start the plan, let go of the lock when it is mounted, and wait for its end."""
+    """Start the plan, let go of the lock when it is mounted, wait for its end and record it.
+
+    It is recorded while it counts as running: until then no commit seals the change set, so that
+    none can have read what was run there just before.
+    """
+    started = time.time()
     state = note_unflushed(repository, state)
     command = shlex.join(plan.argv)
     info = {"command": command, "stack": list(state.stack), "changes": state.changes}
@@ -169,7 +148,21 @@ def _start(
                 worktree.write_state(state._replace(mountpoints=points))
             locked.close()
 
-        return run_plan(plan, on_mounted=mounted, inherit_fds=(record.fd,), warn=repository.notify)
+        outcome = run_plan(
+            plan, on_mounted=mounted, inherit_fds=(record.fd,), warn=repository.notify
+        )
+        run = {
+            "argv": list(argv),
+            "exit_code": outcome.exit_code,
+            "started": int(started),
+            "duration_ms": int((time.time() - started) * 1000),
+        }
+        try:
+            worktree.append_run(run, state.changes)
+        except (StoreError, FileNotFoundError) as error:
+            # A full disk, or a worktree that was removed, does not take the exit status away.
+            repository.notify(f"this run is not recorded: {error}")
+    return outcome
 
 
 def _run_aside(

@@ -34,7 +34,7 @@ def test_the_unit_tests_pass_as_nobody() -> None:
             [
                 *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"),
                 *(sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-                *(f"--basetemp={home}/tmp", "-o", "addopts=", "tests/unit"),
+                *(f"--basetemp={home}/tmp", "-o", "addopts=", "--glance", "tests/unit"),
             ],
             cwd=ROOT,
             env={**os.environ, "HOME": home, "TMPDIR": home, "ENVGIT_TEST_REQUIRE": ""},

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from envgit.layers.ids import ChangesId
+from envgit.porcelain.commit import commit
+from envgit.porcelain.run import run as run_in
+from envgit.store.worktree import Worktree
 from tests.support import builders, labs
 from tests.support.labs import Answer, Lab
 from tests.support.overlays import assert_same
@@ -302,3 +306,37 @@ def test_a_run_is_recorded_where_its_changes_are(lab: Lab, begin: Callable[..., 
         recorded += [run.argv[-1] for run in runs]
     assert sorted(recorded) == sorted(f"echo {n} > /{t}-{n}" for t in range(3) for n in range(3))
     lab.fsck()
+
+
+def test_a_run_that_ends_amid_a_commit(lab: Lab, begin: Callable[..., Started]) -> None:
+    """Whenever the run is noted, before the commit read what ran or after, one commit has it."""
+    running = begin_shell(lab, begin, "exec sleep 1000")
+
+    def edit(text: str) -> str:
+        """What ran before the commit has been read by now."""
+        os.kill(running.pid, signal.SIGTERM)
+        running.wait()
+        return text
+
+    commit(lab.open(), "amid", allow_empty=True, edit=edit)
+    lab.call(["commit", "--allow-empty", "-q", "-m", "end"]).ok()
+    repository = lab.open()
+    recorded = [repository.git.metadata(each.commit.id).runs for each in repository.log()]
+    assert sum(map(len, recorded)) == 1
+
+
+def test_a_run_counts_as_running_until_it_is_recorded(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a commit between the two would seal the change set and leave the run out."""
+    seen = []
+    append = Worktree.append_run
+
+    def append_run(worktree: Worktree, record: dict[str, object], changes: ChangesId) -> None:
+        seen.append(len(worktree.running()))
+        append(worktree, record, changes)
+
+    monkeypatch.setattr(Worktree, "append_run", append_run)
+    run_in(lab.open(), ["true"])
+    assert seen == [1]
+    assert lab.open().worktree.running() == []

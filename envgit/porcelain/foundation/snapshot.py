@@ -36,7 +36,8 @@ class Current:
     ``normalized`` is the change set against the base (what a layer on top of the base would be);
     ``tree`` the whole file system, ``changes`` its differences from HEAD, sorted by path.
     ``source`` is the change set that may be sealed, ``upper`` the host directory with its files:
-    the worktree's own, or a copy taken while something was running (``copied``).
+    the worktree's own, or a copy taken while something was running (``copied``). ``recorded`` are
+    the runs noted in the change set, all of whose changes are here.
     """
 
     head: Head
@@ -49,6 +50,7 @@ class Current:
     source: ChangesId
     upper: str
     copied: bool
+    recorded: tuple[Mapping[str, Any], ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -113,8 +115,7 @@ def uncommitted_runs(repository: Repository, current: Current) -> tuple[RunRecor
         oid, steps = (parents[0] if parents else None), steps + 1
     if oid != current.head.commit:
         taken = []
-    state = current.state
-    records = repository.worktree.runs(state.changes)[state.committed_runs :]
+    records = current.recorded[current.state.committed_runs :]
     ours = map(_run_record, filter(_is_run, records))
     return (*taken, *ours)
 
@@ -144,6 +145,7 @@ def _take(repository: Repository, *, copy: ChangesId | None) -> Current:
     worktree, git, store = repository.worktree, repository.git, repository.store
     state = worktree.state()
     head = git.head()
+    recorded = tuple(worktree.runs(state.changes))
     upper = os.path.join(store.changes_path(state.changes), "upper")
     mount_points = frozenset(os.fsencode(path) for path in state.mountpoints)
     with worktree.hashes(state.changes) as hashes:
@@ -176,5 +178,6 @@ def _take(repository: Repository, *, copy: ChangesId | None) -> Current:
         source=state.changes if copy is None else copy,
         upper=upper,
         copied=copy is not None,
+        recorded=recorded,
         skipped=tuple(skip for skip in scanned.skipped if skip.path not in mount_points),
     )
