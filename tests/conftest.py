@@ -87,7 +87,7 @@ def _hypothesis(profile: str = "slice") -> None:
         "slice", derandomize=True, max_examples=60, deadline=None, suppress_health_check=slow
     )
     hypothesis.settings.register_profile(
-        "glance", hypothesis.settings.get_profile("slice"), max_examples=3
+        "glance", hypothesis.settings.get_profile("slice"), max_examples=6
     )
     hypothesis.settings.register_profile(
         "thorough", max_examples=3000, deadline=None, suppress_health_check=slow, print_blob=True
