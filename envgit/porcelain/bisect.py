@@ -20,7 +20,6 @@ from envgit.porcelain.foundation.publish import Publication, publish
 from envgit.porcelain.foundation.ranges import split_range, tips_of
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.session import DEFAULT_TERMS, SKIP, Session, Step
-from envgit.repo.operations import WorktreePoint
 from envgit.repo.records import RecordError
 from envgit.repo.refnames import HEADS, SYMBOLIC, is_ref_name
 from envgit.repo.refs import HeadUpdate
@@ -432,21 +431,9 @@ def _publish(
             pending.check_may_leave(repository, "checkout")
             arrival = arrive(repository, writer, at(repository, commit), keep=True)
         update = _head_update(head, symbolic, commit)
-    publish(
-        repository,
-        writer,
-        Publication(
-            verb="bisect",
-            description=verb,
-            refs=session.updates(repository, writer, new),
-            head=update,
-            state=arrival.state if arrival else None,
-            seals=arrival.seals if arrival else (),
-            before=arrival.before if arrival else None,
-            after=WorktreePoint(arrival.state.base, None) if arrival else None,
-            sealed=arrival.sealed if arrival else None,
-        ),
-    )
+    refs = session.updates(repository, writer, new)
+    publication = Publication(verb="bisect", description=verb, refs=refs, head=update)
+    publish(repository, writer, arrival.added_to(publication) if arrival else publication)
     if target is None:
         return None
     symbolic, commit = target

@@ -33,7 +33,6 @@ from envgit.porcelain.foundation.publish import Publication, moving_head, publis
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.strategies import NAMES, OCTOPUS, ORT, Joined, Strategy
 from envgit.repo.metadata import Metadata
-from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
     from envgit.porcelain.foundation.snapshot import Current
@@ -288,21 +287,13 @@ class _Merge:
         except WouldOverwrite as error:
             raise Blocked(error, (head, commit) if head is not None else None) from error
         refs, head_update = moving_head(self.current.head, commit, reason)
-        publish(
-            self.repository,
-            writer,
-            Publication(
-                verb="merge",
-                description=reason,
-                refs=[*refs, *pending.orig_head(self.repository, head)],
-                head=head_update,
-                state=arrival.state,
-                seals=arrival.seals,
-                before=arrival.before,
-                after=WorktreePoint(arrival.state.base, None),
-                sealed=arrival.sealed,
-            ),
+        publication = Publication(
+            verb="merge",
+            description=reason,
+            refs=[*refs, *pending.orig_head(self.repository, head)],
+            head=head_update,
         )
+        publish(self.repository, writer, arrival.added_to(publication))
         return MergeResult(FAST_FORWARD, self.strategy.name, head, commit, (commit,))
 
     # -- how it ends ----------------------------------------------------------------------------

@@ -131,19 +131,12 @@ def _switch(
             how = f"branch: Reset to {start}"
         refs.append(RefUpdate(HEADS + name, existing, commit, how))
     reason = _reason(head, symbolic, commit, target)
-    return _move(
-        repository,
-        head,
-        symbolic,
-        commit,
-        refs=refs,
-        verb=verb,
-        reason=reason,
-        head_update=_head_update(head, symbolic, commit, reason),
-        keep=not discard_changes,
-        created=name is not None and existing is None,
-        was_reset=name is not None and existing is not None,
-    )
+    update = _head_update(head, symbolic, commit, reason)
+    going = _Going(head, symbolic, commit, verb, reason, refs, update, keep=not discard_changes)
+    result = _go(repository, going)
+    if name is None:
+        return result
+    return replace(result, created=existing is None, reset=existing is not None)
 
 
 def _check_new(repository: Repository, name: str, *, force: bool) -> str | None:
@@ -174,18 +167,18 @@ def reset(repository: Repository, revision: str = "HEAD", *, mode: str = "mixed"
         if mode != "hard":
             _check_reset(repository, mode)
         if mode in ("hard", "keep"):
-            return _move(
-                repository,
+            going = _Going(
                 head,
                 head.symbolic,
                 commit,
-                refs=refs,
-                head_update=head_update,
-                verb="reset",
-                reason=reason,
+                "reset",
+                reason,
+                refs,
+                head_update,
                 keep=mode == "keep",
                 always_park=mode == "hard",
             )
+            return _go(repository, going)
         writer = git.writer()
         publish(
             repository,
@@ -266,18 +259,18 @@ def _rollback(
     reason = f"rollback: moving to {revision}"
     refs, head_update = moving_head(head, commit, reason)
     refs += pending.orig_head(repository, head.commit)
-    return _move(
-        repository,
+    going = _Going(
         head,
         head.symbolic,
         commit,
-        refs=refs,
-        head_update=head_update,
-        verb="rollback",
-        reason=reason,
+        "rollback",
+        reason,
+        refs,
+        head_update,
         keep=False,
         always_park=True,
     )
+    return _go(repository, going)
 
 
 def _check_reset(repository: Repository, mode: str) -> None:
@@ -328,56 +321,58 @@ def _destination(
     return None, commit
 
 
-def _move(
-    repository: Repository,
-    head: Head,
-    symbolic: str | None,
-    commit: CommitId | None,
-    *,
-    refs: Sequence[RefUpdate],
-    head_update: HeadUpdate | None,
-    verb: str,
-    keep: bool,
-    reason: str,
-    always_park: bool = False,
-    created: bool = False,
-    was_reset: bool = False,
-) -> MoveResult:
-    """Point HEAD at ``symbolic``/``commit`` and the worktree at ``commit``."""
-    worktree = repository.worktree
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """HEAD goes from ``head`` to a branch (``symbolic``, None: detached) at ``commit``, None where
+    the branch has none yet.
+
+    ``refs`` and ``update`` (HEAD's own) make it so. ``keep``: uncommitted changes come along, else
+    they are parked; ``always_park``: they are, even if the commit stays.
+    """
+
+    head: Head
+    symbolic: str | None
+    commit: CommitId | None
+    verb: str
+    reason: str
+    refs: Sequence[RefUpdate]
+    update: HeadUpdate | None
+    keep: bool
+    always_park: bool = False
+
+    @property
+    def moves_head(self) -> bool:
+        """Whether HEAD is somewhere else afterwards."""
+        return (self.symbolic, self.commit) != (self.head.symbolic, self.head.commit)
+
+
+def _go(repository: Repository, going: _Going) -> MoveResult:
+    """Make HEAD, and the worktree, stand where they go. Raises WouldOverwrite, WorktreeBusy."""
+    commit, keep, refs = going.commit, going.keep, going.refs
     writer = repository.git.writer()
     if not keep:  # what was half done goes with the changes that it made
         refs = [*refs, *pending.updates(repository, writer, None)]
     arrival: Arrival | None = None
     carried: tuple[Change, ...] = ()
     parked = False
-    stays = commit == head.commit and not always_park and (keep or not _dirty(repository))
+    same = commit == going.head.commit and not going.always_park
+    stays = same and (keep or not _dirty(repository))
     if stays or commit is None:
         if keep and commit is not None and _dirty(repository):
             carried = tuple(snapshot.describe(repository).changes)
     else:
         arrival = arrive(repository, writer, at(repository, commit), keep=keep)
         carried = arrival.carried
-        parked = bool(arrival.before.changes and not carried and worktree.has_changes_quick())
-    result = _result(repository, head, symbolic, commit)
-    if arrival is None and not refs and (symbolic, commit) == (head.symbolic, head.commit):
+        dirty = repository.worktree.has_changes_quick()
+        parked = bool(arrival.before.changes and not carried and dirty)
+    result = _result(repository, going.head, going.symbolic, commit)
+    if arrival is None and not refs and not going.moves_head:
         return replace(result, carried=carried)  # nothing moved: nothing for undo to take back
-    publish(
-        repository,
-        writer,
-        Publication(
-            verb=verb,
-            description=reason,
-            refs=refs,
-            head=head_update,
-            state=arrival.state if arrival else None,
-            seals=arrival.seals if arrival else (),
-            before=arrival.before if arrival else None,
-            after=WorktreePoint(arrival.state.base, None) if arrival else None,
-            sealed=arrival.sealed if arrival else None,
-        ),
+    publication = Publication(
+        verb=going.verb, description=going.reason, refs=refs, head=going.update
     )
-    return replace(result, created=created, reset=was_reset, parked=parked, carried=carried)
+    publish(repository, writer, arrival.added_to(publication) if arrival else publication)
+    return replace(result, parked=parked, carried=carried)
 
 
 def _dirty(repository: Repository) -> bool:

@@ -16,6 +16,7 @@ from envgit.layers.ids import CommitId
 from envgit.porcelain.commit import CommitResult, NothingToCommit
 from envgit.porcelain.commit import commit as conclude
 from envgit.porcelain.foundation import carry, landing, pending, position, snapshot
+from envgit.porcelain.foundation.carry import Arrival
 from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.pending import CHERRY_PICK, REVERT, Pending
 from envgit.porcelain.foundation.publish import Publication, moving_head, publish
@@ -28,16 +29,14 @@ from envgit.porcelain.foundation.sequencer import (
     Sequencer,
     Stopped,
 )
-from envgit.repo.operations import WorktreePoint
 from envgit.repo.revisions import UnknownRevision, split_range
 from envgit.repo.selection import GROUPS
 from envgit.repo.selection import select as choose
 
 if TYPE_CHECKING:
-    from envgit.layers.ids import ChangesId, LayerId
     from envgit.repo.objects import ObjectWriter
+    from envgit.repo.operations import WorktreePoint
     from envgit.repo.refs import RefUpdate
-    from envgit.store.worktree import State
 
 VERBS = (CHERRY_PICK, REVERT)
 _EXCLUDING = re.compile(r"\^[@!]\Z|\^-[0-9]*\Z")
@@ -324,16 +323,6 @@ def _leave_out(repository: Repository, unfinished: Pending) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Back:
-    """The worktree at the commit where a sequence began, with what was uncommitted then."""
-
-    state: State
-    before: WorktreePoint
-    seals: tuple[tuple[ChangesId, LayerId], ...] = ()
-    sealed: tuple[ChangesId, CommitId] | None = None
-
-
 def _go_back(repository: Repository, unfinished: Pending, reason: str) -> None:
     """To where the sequence began, after some steps were done."""
     check_idle(repository)
@@ -343,41 +332,29 @@ def _go_back(repository: Repository, unfinished: Pending, reason: str) -> None:
         arrival = carry.arrive(
             repository, writer, carry.at(repository, unfinished.head), keep=True, command="merge"
         )
-        back = _Back(arrival.state, arrival.before, arrival.seals, arrival.sealed)
     else:
-        back = _without_the_steps(repository, writer, unfinished, there)
+        arrival = _without_the_steps(repository, writer, unfinished, there)
     refs: list[RefUpdate] = pending.updates(repository, writer, None)
     refs += pending.orig_head(repository, git.head().commit)
     # The words of the reset by which git goes back.
     moved, head = moving_head(git.head(), unfinished.head, f"reset: moving to {unfinished.head}")
-    publish(
-        repository,
-        writer,
-        Publication(
-            verb=unfinished.verb,
-            description=reason,
-            refs=[*moved, *refs],
-            head=head,
-            state=back.state,
-            seals=back.seals,
-            before=back.before,
-            after=WorktreePoint(back.state.base, None),
-            sealed=back.sealed,
-        ),
+    publication = Publication(
+        verb=unfinished.verb, description=reason, refs=[*moved, *refs], head=head
     )
+    publish(repository, writer, arrival.added_to(publication))
     position.shorten(repository)
 
 
 def _without_the_steps(
     repository: Repository, writer: ObjectWriter, unfinished: Pending, there: WorktreePoint
-) -> _Back:
+) -> Arrival:
     """What was uncommitted before the step that stopped, put on the commit where it all began."""
     state = repository.worktree.state()
     here, begin = position.point(repository, state), unfinished.head
     if there.base is None or there.base == unfinished.ours:
-        return _Back(position.at_commit(repository, state, begin), here)
+        return Arrival(position.at_commit(repository, state, begin), here)
     back = carry.rebased(repository, writer, unfinished.ours, there.base, begin)
-    return _Back(back.state, here, back.seals)
+    return Arrival(back.state, here, seals=back.seals)
 
 
 __all__ = [

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from envgit.errors import Refused
@@ -19,6 +19,7 @@ from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
+    from envgit.porcelain.foundation.publish import Publication
     from envgit.porcelain.foundation.snapshot import Current
     from envgit.repo.objects import ObjectWriter
     from envgit.store.worktree import State
@@ -44,6 +45,17 @@ class Arrival:
     carried: tuple[Change, ...] = ()
     seals: tuple[tuple[ChangesId, LayerId], ...] = ()
     sealed: tuple[ChangesId, CommitId] | None = None
+
+    def added_to(self, publication: Publication) -> Publication:
+        """The publication with the worktree here afterwards, and with what undo needs for that."""
+        return replace(
+            publication,
+            state=self.state,
+            seals=(*publication.seals, *self.seals),
+            before=self.before,
+            after=WorktreePoint(self.state.base, None),
+            sealed=self.sealed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

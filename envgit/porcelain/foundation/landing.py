@@ -58,23 +58,15 @@ def as_commit(
     destination = Destination(commit, combined.tree, layered.rootfs, chain, metadata.config)
     arrival = arrive(repository, writer, destination, keep=True, command=verb)
     refs, head = moving_head(current.head, commit, reason)
-    publish(
-        repository,
-        writer,
-        Publication(
-            verb=verb,
-            description=reason,
-            refs=[*refs, *extra_refs],
-            head=head,
-            state=arrival.state,
-            seals=[*([layered.seal] if layered.seal else []), *arrival.seals],
-            discards=_scratch(combined),
-            before=arrival.before,
-            after=WorktreePoint(arrival.state.base, None),
-            sealed=arrival.sealed,
-        ),
-        committer,
+    publication = Publication(
+        verb=verb,
+        description=reason,
+        refs=[*refs, *extra_refs],
+        head=head,
+        seals=[layered.seal] if layered.seal else [],
+        discards=_scratch(combined),
     )
+    publish(repository, writer, arrival.added_to(publication), committer)
     position.shorten(repository)
     return commit
 

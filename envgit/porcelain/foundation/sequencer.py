@@ -34,7 +34,6 @@ from envgit.porcelain.foundation.publish import Publication, moving_head, publis
 from envgit.porcelain.foundation.repository import Repository
 from envgit.repo.commits import subject_of
 from envgit.repo.metadata import Metadata
-from envgit.repo.operations import WorktreePoint
 
 if TYPE_CHECKING:
     from envgit.porcelain.foundation.snapshot import Current
@@ -329,21 +328,13 @@ class Sequencer:
         destination = carry.at(repository, commit.id)
         arrival = carry.arrive(repository, writer, destination, keep=True, command="merge")
         refs, head = moving_head(current.head, commit.id, reason)
-        publish(
-            repository,
-            writer,
-            Publication(
-                verb=self.verb,
-                description=reason,
-                refs=[*refs, *pending.updates(repository, writer, self._rest(left))],
-                head=head,
-                state=arrival.state,
-                seals=arrival.seals,
-                before=arrival.before,
-                after=WorktreePoint(arrival.state.base, None),
-                sealed=arrival.sealed,
-            ),
+        publication = Publication(
+            verb=self.verb,
+            description=reason,
+            refs=[*refs, *pending.updates(repository, writer, self._rest(left))],
+            head=head,
         )
+        publish(repository, writer, arrival.added_to(publication))
         position.shorten(repository)
         self._tell(current, commit, commit.subject)
 
