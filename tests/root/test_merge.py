@@ -280,6 +280,33 @@ def test_a_favoured_side(lab: Lab) -> None:
     lab.fsck()
 
 
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_no_favoured_side_loses_entries_of_a_damaged_database(lab: Lab, side: str) -> None:
+    """A package twice is merged by line, where a hunk of one side may hold another's package."""
+
+    def status(*packages: tuple[str, int]) -> Change:
+        def change(root: str) -> None:
+            path = Path(root, "var/lib/dpkg/status")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as file:
+                for name, version in packages:
+                    file.write(f"Package: {name}\nStatus: install ok installed\n")
+                    file.write(f"Architecture: all\nVersion: {version}\n\n")
+
+        return change
+
+    lab.inside(status(("base", 1)))
+    lab.call(["commit", "-qm", "base"]).ok()
+    diverge(lab, status(("two", 1), ("dup", 3)), status(("one", 1), ("dup", 1), ("dup", 2)))
+    answer = lab.call(["merge", "-X", side, "exp"])
+    assert answer.status == 1
+    assert "CONFLICT (content): Merge conflict in var/lib/dpkg/status\n" in answer.said
+    assert "warning: var/lib/dpkg/status: two entries are called 'dup" in answer.said
+    assert "UU var/lib/dpkg/status" in said(lab, "status", "-s")
+    both = lab.inside(lambda root: Path(root, "var/lib/dpkg/status").read_text())
+    assert {"Package: one", "Package: two"} <= set(both.splitlines())
+
+
 def test_the_library(lab: Lab) -> None:
     diverge(lab, write(conf="ours\n"), write(conf="theirs\n", new="n\n"))
     result = lab.open().merge("exp")

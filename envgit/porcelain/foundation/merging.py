@@ -218,7 +218,9 @@ def _merge(
     plan = disputes.plan(
         repository, base, ours, theirs, favour=favour, newest=newest, virtual=depth > 0
     )
-    text = _text_driver(repository, (base.label, *labels), favour, depth)
+    names = base.label, *labels
+    text = _text_driver(repository, names, favour, depth)
+    undecided = _text_driver(repository, names, favour, depth, hunks=False)
 
     def read(side: str, path: bytes, limit: int = LARGEST_TEXT) -> bytes | None:
         opened = sides[side].contents()
@@ -240,7 +242,7 @@ def _merge(
             (fitted.base, mine, fitted.tree), plan, rewriting, labels, favour, fitted.numbers
         ),
         remade=fitted.remade,
-        drivers=(databases.driver(plan, labels, rewriting, favour), text),
+        drivers=(databases.driver(plan, labels, rewriting, favour, undecided), text),
         reader=read,
         labels=labels,
         favour=favour,
@@ -263,14 +265,21 @@ def conflict_style(repository: Repository) -> str:
 
 
 def _text_driver(
-    repository: Repository, labels: tuple[str, str, str], favour: str | None, depth: int
+    repository: Repository,
+    labels: tuple[str, str, str],
+    favour: str | None,
+    depth: int,
+    *,
+    hunks: bool = True,
 ) -> Driver:
-    """Merges texts by line, and says of everything else in git's words that it cannot."""
+    """Merges texts by line, and says of everything else in git's words that it cannot. Without
+    ``hunks`` a side is favoured only in what is no text, which is taken as a whole."""
 
     @cache
     def merger() -> TextMerger:
         style = conflict_style(repository)
-        return TextMerger(labels, style=style, favour=favour, extra=depth * _LONGER)
+        favoured = favour if hunks else None
+        return TextMerger(labels, style=style, favour=favoured, extra=depth * _LONGER)
 
     def drive(sides: Sides, read: Reader) -> Resolution | None:
         ours, theirs = sides.ours, sides.theirs

@@ -11,6 +11,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
@@ -66,14 +67,33 @@ def rewriting(read: Read, numbers: Numbers, moved: Numbers) -> Read:
     return rewritten
 
 
-def driver(plan: Plan, labels: tuple[str, str], read: Read, favour: str | None) -> Driver:
-    """Merges by entry the files whose format is known."""
+def driver(
+    plan: Plan, labels: tuple[str, str], read: Read, favour: str | None, by_line: Driver
+) -> Driver:
+    """Merges by entry the files whose format is known.
 
-    def drive(sides: Sides, _: Reader) -> Resolution | None:
+    What is not in that format is merged ``by_line``, which favours no side of a hunk: there may be
+    entries in it of packages whose files come from the other.
+    """
+
+    def drive(sides: Sides, reader: Reader) -> Resolution | None:
         ours, theirs = sides.ours, sides.theirs
         if ours is None or theirs is None or {ours.kind, theirs.kind} != {Kind.FILE}:
             return None
-        return _by_entry(sides, plan, labels, read, favour)
+        try:
+            return _by_entry(sides, plan, labels, read, favour)
+        except Declined as error:
+            made = by_line(sides, reader)
+            if made is None or favour is None:
+                return made
+            if made.content is not None and made.conflict is None:
+                return made  # of both
+            name = sides.path.decode("utf-8", "backslashreplace")
+            what = f"that of {labels[made.entry == theirs]} is taken as a whole"
+            if made.conflict is not None:
+                what = f"-X {favour} would lose entries"
+            said = f"warning: {name}: {plain(error.message)}; {what}"
+            return replace(made, messages=(*made.messages, said))
 
     return drive
 
@@ -81,11 +101,11 @@ def driver(plan: Plan, labels: tuple[str, str], read: Read, favour: str | None) 
 def _by_entry(
     sides: Sides, plan: Plan, labels: tuple[str, str], read: Read, favour: str | None
 ) -> Resolution | None:
+    """A file merged by entry; None: it has none. Raises Declined."""
     form, ours = format_for(sides.path), sides.ours
-    made = _merged(form, sides, plan, read, favour) if form is not None else None
-    if made is None or ours is None:
+    if form is None or ours is None:
         return None
-    content, clashes = made
+    content, clashes = _entries(form, sides, plan, read, favour)
     name = sides.path.decode("utf-8", "backslashreplace")
     said = tuple(f"CONFLICT ({ENTRIES}): {_words(one, labels)} ({name})" for one in clashes)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -99,9 +119,19 @@ def _by_entry(
 
 
 def _merged(
-    form: Format, sides: Sides, plan: Plan, read: Read, favour: str | None
+    form: Format, sides: Sides, plan: Plan, read: Read
 ) -> tuple[bytes, tuple[Clash, ...]] | None:
-    """The merged content; a side that is not there has no entries."""
+    """The merged content, where neither side is favoured; None: it cannot be."""
+    try:
+        return _entries(form, sides, plan, read, None)
+    except Declined:
+        return None
+
+
+def _entries(
+    form: Format, sides: Sides, plan: Plan, read: Read, favour: str | None
+) -> tuple[bytes, tuple[Clash, ...]]:
+    """The merged content; a side that is not there has no entries. Raises Declined."""
     contents: list[bytes | None] = []
     places = (("base", sides.base), ("ours", sides.ours), ("theirs", sides.theirs))
     for name, entry in places:
@@ -110,15 +140,12 @@ def _merged(
             continue
         data = read(name, sides.path, form.limit)
         if data is None:
-            return None
+            raise Declined(f"more than {form.limit} bytes")
         contents.append(data)
     if sides.path.endswith(b".sqlite") and _has_log(sides.path, read):
-        return None
+        raise Declined("it is not whole without its log")
     base, ours, theirs = contents
-    try:
-        return form.merge(base, ours or b"", theirs or b"", plan.decide(sides.path), favour)
-    except Declined:
-        return None
+    return form.merge(base, ours or b"", theirs or b"", plan.decide(sides.path), favour)
 
 
 def _has_log(path: bytes, read: Read) -> bool:
@@ -172,7 +199,8 @@ class Settling:
         if side is not None:
             return Resolution({"base": base, "ours": ours, "theirs": theirs}[side])
         if path in self._remerged and ours is not None and theirs is not None:
-            return _by_entry(sides, self._plan, self._labels, self._read, self._favour)
+            with suppress(Declined):
+                return _by_entry(sides, self._plan, self._labels, self._read, self._favour)
         folder, _, stem = path.rpartition(b"/")
         if folder in self._closed:
             return self._closed_database(sides, stem in _CLOSED)
@@ -256,7 +284,7 @@ class Settling:
             return None
         if not sides.path.startswith(_TRIGGERS) and sides.path not in _OPTIONAL:
             return None
-        made = _merged(form, sides, self._plan, self._read, None)
+        made = _merged(form, sides, self._plan, self._read)
         if made is None or made[1]:
             return None
         return Resolution(kept, made[0]) if made[0] else Resolution(None)
@@ -286,7 +314,7 @@ class Settling:
             path = _ALTERNATIVES + b"/" + name
             sides = Sides(path, *(self._file(side, path) for side in ("base", "ours", "theirs")))
             form = format_for(path)
-            made = _merged(form, sides, self._plan, self._read, None) if form is not None else None
+            made = _merged(form, sides, self._plan, self._read) if form is not None else None
             kept = sides.ours if sides.ours is not None else sides.theirs
             if made is None or made[1] or kept is None:
                 continue
