@@ -11,7 +11,7 @@ Law (tests/unit/packages/test_grouping.py): each change is in exactly one part o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from envgit.layers.compare import Change
@@ -31,8 +31,10 @@ class Assigned:
     ``packages`` has for each package change, by its place in what was given, its paths; ``loose``
     and ``noise`` are sets of paths with what to call them. ``shared`` are databases with entries of
     many packages. ``implied`` are directories that are there for what is in them: they come with
-    the first path beneath them and go with the last. ``owner_of`` tells of any path of either state
-    which package change it belongs to.
+    the first path beneath them and go with the last. ``common`` are the paths that come or go with
+    several package changes: with the first that comes, and with the last that goes. They are among
+    the paths of one of those. ``owner_of`` tells of any path of either state which package change
+    it belongs to.
     """
 
     packages: tuple[tuple[bytes, ...], ...]
@@ -40,6 +42,7 @@ class Assigned:
     noise: tuple[tuple[str, tuple[bytes, ...]], ...]
     shared: tuple[bytes, ...]
     implied: frozenset[bytes]
+    common: Mapping[bytes, frozenset[int]]
     owner_of: Callable[[bytes], int | None]
 
 
@@ -105,7 +108,8 @@ def assign(
             left.append(path)
         else:
             claims[path] = owner
-    left = _claim_folders(left, claims, folders, packages)
+    common = {path: among for path in claims if claims[path] in (among := owners.among(path))}
+    left = _claim_folders(left, claims, common, folders, packages)
     owners.remember(claims)
     noisy: dict[str, list[bytes]] = {name: [] for name in noise.NAMES}
     loose: list[bytes] = []
@@ -125,6 +129,7 @@ def assign(
         noise=tuple((name, tuple(paths)) for name, paths in noisy.items() if paths),
         shared=shared,
         implied=frozenset(implied),
+        common=common,
         owner_of=owners.anywhere,
     )
 
@@ -160,6 +165,7 @@ class _Owners:
         self._changed = changed
         self._packages = packages
         self._sides = (new, old)
+        self._several: tuple[dict[bytes, set[int]], dict[bytes, set[int]]] = ({}, {})
         self._shipped = self._manifests()
         self._units: dict[bytes, int] = {}
         self._names: dict[tuple[str, str], int] = {}
@@ -192,6 +198,18 @@ class _Owners:
         if path in self._listed:
             return self._listed[path]
         return self._by_link(path) if unit is None else unit
+
+    def among(self, path: bytes) -> frozenset[int]:
+        """Those that all brought a path that is new, or all had one that is gone: packages of one
+        manager, if there are several."""
+        change = self._changed[path]
+        if change.old is not None and change.new is not None:
+            return frozenset()
+        several = self._several[change.new is None]
+        if not several or path.startswith(_INFO) or self._by_unit(path) is not None:
+            return frozenset()
+        names = (path, *_stands_for(path))
+        return frozenset(next((several[name] for name in names if name in several), ()))
 
     def ships(self, path: bytes) -> bool:
         """Whether a changed path is in the manifest of a package that changed."""
@@ -234,7 +252,10 @@ class _Owners:
                 for shipped in self._sides[side].manifest(package):
                     path = shipped.path
                     first = here.setdefault(path, index)
-                    if first != index and found.get(path) == index and self._alike(first, index):
+                    if first == index or not self._alike(first, index):
+                        continue
+                    self._several[side].setdefault(path, {first}).add(index)
+                    if found.get(path) == index:
                         here[path] = index
             found |= here
         for index, change in enumerate(self._packages):
@@ -375,6 +396,7 @@ def above(path: bytes) -> Iterator[bytes]:
 def _claim_folders(
     left: Iterable[bytes],
     claims: dict[bytes, int],
+    common: Mapping[bytes, frozenset[int]],
     folders: set[bytes],
     packages: Sequence[PackageChange],
 ) -> list[bytes]:
@@ -386,7 +408,7 @@ def _claim_folders(
     for path, index in claims.items():
         for folder in above(path):
             if folder in folders:
-                beneath.setdefault(folder, set()).add(index)
+                beneath.setdefault(folder, set()).update(common.get(path, (index,)))
     rest: list[bytes] = []
     for path in left:
         for folder in reversed(list(above(path))):

@@ -119,6 +119,9 @@ def test_made_up_states(lab: Lab, seed: int) -> None:
             (one.name, one.version) for one in split.installed(chosen) if one.state not in ABSENT
         }
         taken = {path for one in chosen for path in one.paths}
+        gone = {one.path for one in split.changed if one.new is None}
+        left = [one for one in split.groups if one.change is not None and one not in chosen]
+        taken -= {path for one in left for path in one.paths if path in gone}
         for change in split.changed:
             if change.path in split.assigned.implied or is_shared(change.path):
                 continue

@@ -55,6 +55,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
         Deb("late", "1", {"usr/lib/lab/late": "1\n"}, depends="lib (>= 2)"),
         Deb("either", "1", {"usr/lib/lab/either": "1\n"}, depends="lib (= 2) | lib (= 1)"),
         Deb("foe", "1", {"usr/lib/lab/foe": "1\n"}),
+        *(Deb(f"twin-{one}", "1", {"usr/lib/twin": f"{one}\n"}) for one in "ab"),
         Deb("foe", "2", {"usr/lib/lab/foe": "2\n"}, fields={"Breaks": "lib (<< 2)"}),
     ]
     made = place.debian(
@@ -81,6 +82,19 @@ def lab(debian: Environment) -> Iterator[Environment]:
     """At ``second``, whatever a test did before."""
     yield debian
     debian.envgit("reset", "-q", "--hard", "second").ok()
+
+
+def test_a_file_of_two_packages_goes_with_the_last(lab: Environment) -> None:
+    lab.sh("dpkg --force-overwrite -i /archive/twin-a_1_all.deb /archive/twin-b_1_all.deb")
+    # dpkg lets one package alone list a file, pip does not; so does who restores a list.
+    lab.sh("echo /usr/lib/twin >> /var/lib/dpkg/info/twin-a.list", message="twins")
+    assert list(told(lab, "--package", "twin-a", "second")) == ["twin-a"]
+    assert lab.sh("cat /usr/lib/twin") == "b\n"
+    lab.envgit("reset", "-q", "--hard").ok()
+    assert list(told(lab, "--package", "twin-b", "second")) == ["twin-b"]
+    assert lab.tries("test", "-e", "/usr/lib/twin")
+    assert list(told(lab, "--package", "twin-a", "second")) == ["twin-a"]
+    assert not lab.tries("test", "-e", "/usr/lib/twin")
 
 
 # -- dpkg -----------------------------------------------------------------------------------------

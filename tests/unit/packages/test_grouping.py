@@ -93,6 +93,22 @@ def test_a_file_that_another_package_took_over_is_that_ones() -> None:
     assert "usr/x" in mine["b"] and "usr/x" not in mine["a"]
 
 
+def test_what_several_brought_or_had_is_of_all_of_them() -> None:
+    listed = {"a": ("1", ["usr/py/x.py"]), "b": ("1", ["usr/py/x.py", "usr/b"])}
+    code = "usr/py/__pycache__/x.cpython-311.pyc"
+    without, both = debian({"c": ("1", ["usr/c"])}), debian(listed, {code: "", "usr/py/own": ""})
+    for old, new in ((without, both), (both, without)):
+        found, mine = assigned(old, new)
+        assert {path.decode() for path in found.common} == {"usr/py/x.py", code}
+        assert {len(among) for among in found.common.values()} == {2}
+        # What else is in their directory is of neither.
+        assert "usr/py/own" not in mine["a"] | mine["b"]
+    # Who had it before has it; what is in both states is of one.
+    old = debian({"a": ("1", ["usr/x"])}, {"usr/x": "1"})
+    new = debian({"a": ("1", ["usr/x"]), "b": ("1", ["usr/x"])}, {"usr/x": "2"})
+    assert not assigned(old, new)[0].common
+
+
 def test_what_a_package_claims_of_others_stays_theirs() -> None:
     others = ["var/lib/dpkg/status", "var/lib/dpkg/info/b.list", "etc/passwd", "usr/b"]
     info = f"{SITE}/p-1.dist-info"

@@ -227,7 +227,7 @@ class Candidates:
 
     def files(self, parts: Iterable[int]) -> list[tuple[bytes, ...]]:
         """The changed files of pieces, each with what is made of it, in order of paths."""
-        found: dict[bytes, list[bytes]] = {}
+        found: dict[bytes, dict[bytes, None]] = {}
         for place in parts:
             group = self.pieces[place].group
             for path in group.paths if group is not None else ():
@@ -235,7 +235,7 @@ class Candidates:
                 if not _records(group, path):
                     source = _BYTECODE.fullmatch(path) if path.endswith(b".pyc") else None
                     key = b"%b%b.py" % (source[1], source[2]) if source else path
-                    found.setdefault(key, []).append(path)
+                    found.setdefault(key, {})[path] = None
         return [tuple(found[key]) for key in sorted(found)]
 
     def _groups(self, changes: Changes) -> list[Group]:

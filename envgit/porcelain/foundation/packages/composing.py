@@ -11,12 +11,12 @@ Laws (tests/root/test_composing.py): with all groups chosen the tree is ``other`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from envgit.layers.compare import changes
-from envgit.layers.entry import Entry, Kind, Node
+from envgit.layers.entry import Entry, Kind, Node, find_entry
 from envgit.packages import grouping, noise, relations
 from envgit.packages.changes import MODIFIED, PackageChange, examine
 from envgit.packages.inventory import Inventory
@@ -44,8 +44,8 @@ class Group:
     """What changes together between two states.
 
     ``change`` is None for loose files and for noise; ``paths`` are those changed paths that are
-    this group's alone, in order (directories that are there only for what is in them are in none,
-    nor are shared databases).
+    this group's, in order (directories that are there only for what is in them are in none, nor
+    are shared databases). A file that several packages brought or had is in the group of each.
     """
 
     title: str
@@ -145,12 +145,22 @@ class Split:
     def compose(self, chosen: Sequence[Group], paths: Iterable[bytes] = ()) -> Combined:
         """See the function."""
         names = {name_of(one.change.package) for one in chosen if one.change is not None}
+        theirs = frozenset[bytes]().union(*(group.paths for group in chosen))
         choice = Choice(
             names=frozenset(names),
             noise=frozenset(group.title for group in chosen if group.change is None),
-            paths=frozenset(paths).union(*(group.paths for group in chosen)),
+            paths=frozenset(paths) | (theirs - self._kept(names)),
         )
         return Composition(self._material, choice).combined()
+
+    def _kept(self, names: Collection[Name]) -> set[bytes]:
+        """Files that go with packages of these names, but for others that have them too."""
+        return {
+            path
+            for path, among in self.assigned.common.items()
+            if find_entry(self.new.files.tree, path) is None
+            and not all(name_of(self.packages[one].package) in names for one in among)
+        }
 
     def unsatisfied(self, chosen: Sequence[Group]) -> list[Broken]:
         """See the function."""
@@ -178,6 +188,10 @@ class Split:
     def _package_groups(self) -> Iterator[Group]:
         """A group for each package that changed. One that is there for several architectures is
         one: dpkg keeps them in step."""
+        paths = [set(one) for one in self.assigned.packages]
+        for path, among in self.assigned.common.items():
+            for one in among:
+                paths[one].add(path)
         found: dict[Name, list[int]] = {}
         for index, change in enumerate(self.packages):
             found.setdefault(name_of(change.package), []).append(index)
@@ -185,7 +199,7 @@ class Split:
             name: Group(
                 grouping.title(self.packages[indices[0]]),
                 self.packages[indices[0]],
-                tuple(sorted(path for one in indices for path in self.assigned.packages[one])),
+                tuple(sorted({path for one in indices for path in paths[one]})),
                 self,
             )
             for name, indices in found.items()

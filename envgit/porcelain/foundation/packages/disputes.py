@@ -235,6 +235,7 @@ class _Planning:
 
         sides = {one.name: one.side for one in self.disputed}
         owned: list[dict[bytes, Name]] = []
+        common: list[dict[bytes, list[Name]]] = []
         owners: list[tuple[grouping.Assigned, list[Name]]] = []
         old = self.inventories[0]
         for tree, new in zip(self.trees[1:], self.inventories[1:], strict=True):
@@ -246,13 +247,18 @@ class _Planning:
             )
             pairs = zip(names, assigned.packages, strict=True)
             owned.append({path: name for name, paths in pairs for path in paths})
+            common.append(
+                {path: [names[one] for one in among] for path, among in assigned.common.items()}
+            )
             owners.append((assigned, names))
         pinned: dict[bytes, str] = {}
-        for mine, its in (owned, owned[::-1]):
+        for number, (mine, its) in enumerate((owned, owned[::-1])):
             for path, name in mine.items():
+                among = common[number].get(path, [name])
+                disputed = [one for one in among if one in sides]
                 # What another package of the other side took over is that one's.
-                if name in sides and its.get(path, name) in sides:
-                    pinned[path] = sides[name]
+                if disputed and (path not in its or its[path] in sides):
+                    pinned[path] = self._side_of(path, among, sides, number)
         made = Plan(pinned=pinned, sides=sides, both=True, owner_of=_owner_of(owners))
         if not virtual:
             made.conflicts = tuple(
@@ -260,6 +266,22 @@ class _Planning:
             )
             made.messages = tuple(plain(self._said(one)) for one in self.disputed)
         return made
+
+    def _side_of(
+        self,
+        path: bytes,
+        among: Sequence[Name],
+        sides: Mapping[Name, str],
+        number: int,
+    ) -> str:
+        """Which side has a path that one of them changed as its packages there are decided: what
+        several brought is there with any of them, and gone without all."""
+        changed = ("ours", "theirs")[number]
+        chosen = [sides.get(one, changed) for one in among]
+        comes = find_entry(self.trees[number + 1], path) is not None
+        if changed in chosen and (comes or set(chosen) == {changed}):
+            return changed
+        return next(side for side in chosen if side != changed)
 
     def _conflict(self, one: Disputed, owned: Sequence[dict[bytes, Name]]) -> PackageConflict:
         paths = sorted({path for side in owned for path, name in side.items() if name == one.name})
