@@ -176,7 +176,7 @@ def _package(
         unit=unit.path,
         size=int(size) * 1024 if size.isdecimal() and len(size) < 16 else None,
         reason=reason,
-        state=flag if state == "installed" and flag != "ok" else state or "unknown",
+        state=_state(want, flag, state),
         source=stanza.get("source", name).partition(" ")[0],
         summary=stanza.get("description", "").partition("\n")[0],
         homepage=stanza.get("homepage", ""),
@@ -184,6 +184,16 @@ def _package(
         provides=_relations(stanza, "provides"),
         conflicts=_relations(stanza, "conflicts", "breaks"),
     )
+
+
+def _state(want: str, flag: str, state: str) -> str:
+    """The word for an installed package that is damaged, or of which something else is wanted than
+    that it be upgraded when it can be: ``reinstreq``, ``hold``."""
+    if state != "installed":
+        return state or "unknown"
+    if flag != "ok":
+        return flag
+    return "installed" if want in ("install", "unknown") else want
 
 
 def _relations(stanza: Stanza, *names: str) -> tuple[str, ...]:

@@ -135,6 +135,8 @@ OTHER = Deb("other", "2.0", {"usr/bin/other": "other"})
         ((replace(TOOL, status="deinstall ok config-files"),), (TOOL,), "added"),
         ((replace(TOOL, status="deinstall ok config-files"),), (), "changed"),
         ((TOOL,), (replace(TOOL, status="install ok half-configured"),), "changed"),
+        ((TOOL,), (replace(TOOL, status="hold ok installed"),), "changed"),
+        ((replace(TOOL, status="hold ok installed"),), (TOOL,), "changed"),
         ((TOOL,), (replace(TOOL, size=2),), "reinstalled"),
         ((TOOL,), (replace(TOOL, version="2", architecture="all"),), "upgraded"),
     ],

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +90,13 @@ def test_a_reason_is_news_only_where_there_is_nothing_else() -> None:
     assert draft([mark, added("curl", "8")]) == (
         "apt: install curl 8, +1 more\n\ninstall curl 8\nmark vim as manual\n"
     )
+
+
+def test_what_is_not_to_be_upgraded_is_said() -> None:
+    free = package("vim", "9")
+    held = replace(free, state="hold")
+    assert draft([PackageChange("changed", free, held)]) == "apt: mark vim as held\n"
+    assert draft([PackageChange("changed", held, free)]) == "apt: mark vim as not held\n"
 
 
 def test_what_was_written_again_is_news_only_where_it_was_asked_for() -> None:

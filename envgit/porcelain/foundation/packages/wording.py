@@ -33,6 +33,9 @@ _PROGRAMS = {
 }
 """What people type to change packages; a manager's own name where nothing is said."""
 
+_HELD = "hold"
+"""The state of a package of dpkg that is not to be upgraded (apt-mark(8))."""
+
 _APART = re.compile(r"[^A-Za-z0-9+.@/_-]+")
 _WITHIN = re.compile(r"[/_]|\.deb$|\.rpm$|\.apk$|\.whl$")
 
@@ -106,11 +109,15 @@ def concerns(change: PackageChange, words: Iterable[str]) -> int:
 
 
 def _mark(change: PackageChange) -> str:
-    """The reason that a package is there for now, if that is what changed."""
+    """The reason that a package is there for now, if that is what changed, or whether it is held."""
     old, new = change.old, change.new
-    if change.kind != kinds.CHANGED or old is None or new is None or old.reason == new.reason:
+    if change.kind != kinds.CHANGED or old is None or new is None:
         return ""
-    return new.reason
+    if old.reason != new.reason:
+        return new.reason
+    if _HELD in (old.state, new.state):
+        return "held" if new.state == _HELD else "not held"
+    return ""
 
 
 def _rank(change: PackageChange, asked: Mapping[str, int]) -> tuple[int, bool, int, str]:
