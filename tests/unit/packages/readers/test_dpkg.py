@@ -148,7 +148,7 @@ def test_states_reasons_and_architectures() -> None:
         ("docs", "all"): ("installed", "automatic"),
         ("gone", "amd64"): ("config-files", "manual"),
         ("half", "amd64"): ("half-installed", "manual"),
-        ("dpkg", "amd64"): ("installed", "manual"),
+        ("dpkg", "amd64"): ("hold", "manual"),
     }
 
 
