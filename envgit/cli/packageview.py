@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from envgit.porcelain.foundation.packages.found import Found
     from envgit.porcelain.foundation.packages.history import History
 
-_SYSTEM = frozenset({"dpkg", "rpm", "apk", "pacman"})
-"""Managers of whole systems: an environment has one of them, so that it need not be named."""
-
 _SITES = ("site-packages", "dist-packages", "node_modules")
 """Ends of the places of packages that tell nobody anything."""
 
@@ -92,7 +89,7 @@ def _key(package: Package) -> object:
 
 def name_of(package: Package, *, with_architecture: bool = False) -> str:
     """As one may type it: ``libssl3``, ``libssl3:i386``, ``pip:numpy``."""
-    name = package.name if package.manager in _SYSTEM else f"{package.manager}:{package.name}"
+    name = package.name if package.is_system else f"{package.manager}:{package.name}"
     if with_architecture and package.architecture:
         name += f":{package.architecture}"
     return plain(name)

@@ -18,7 +18,17 @@ from envgit.layers.compare import Change
 from envgit.layers.entry import Directory, Entry, Kind, find_entry
 from envgit.packages.inventory import Contents, Inventory, differing
 from envgit.packages.managers import NAMES
-from envgit.packages.model import ABSENT, LARGEST, Package, PackageId, Problem, Shipped, Unreadable
+from envgit.packages.model import (
+    ABSENT,
+    LARGEST,
+    Package,
+    PackageId,
+    PackageName,
+    Problem,
+    Shipped,
+    Unreadable,
+    name_of,
+)
 
 ADDED = "added"
 REMOVED = "removed"
@@ -213,12 +223,10 @@ def _pairs(
     old: Iterable[Package], new: Iterable[Package], stays: Callable[[Package], bool]
 ) -> list[_Pair]:
     """Each package with what it was. Of several versions of one, equal ones belong together."""
-    named: dict[tuple[str, bytes, str], tuple[list[Package], list[Package]]] = defaultdict(
-        lambda: ([], [])
-    )
+    named: dict[PackageName, tuple[list[Package], list[Package]]] = defaultdict(lambda: ([], []))
     for side, packages in enumerate((old, new)):
         for package in packages:
-            named[package.manager, package.place, package.name][side].append(package)
+            named[name_of(package)][side].append(package)
     found: list[_Pair] = []
     for before, after in named.values():
         if before and after and stays(before[0]):

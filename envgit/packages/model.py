@@ -26,6 +26,12 @@ VOLATILE = "~"
 ABSENT = frozenset({"config-files", "not-installed"})
 """States (of dpkg) of a package that is not there, of which something is still known."""
 
+SYSTEM = frozenset({"dpkg", "rpm", "apk", "pacman"})
+"""Managers of whole systems: an environment has one of them, whose packages share databases."""
+
+_IN_JSON = frozenset({"npm", "cargo"})
+"""Managers that name packages in a file ``*.json`` that they share."""
+
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -79,6 +85,11 @@ class Package:
         name = as_compared(self.manager, self.name)
         return PackageId(self.manager, self.place, name, self.architecture)
 
+    @property
+    def is_system(self) -> bool:
+        """Whether it is one of the whole system's, so that its manager need not be named."""
+        return self.manager in SYSTEM
+
 
 def as_compared(manager: str, name: str) -> str:
     """A name as its manager compares it: pip's are equal however they are spelt.
@@ -95,6 +106,24 @@ class PackageId(NamedTuple):
     place: bytes
     name: str
     architecture: str
+
+
+class PackageName(NamedTuple):
+    """A package whatever its version and architecture."""
+
+    manager: str
+    place: bytes
+    name: str
+
+
+def name_of(one: Package | PackageId) -> PackageName:
+    """What it is called in all its versions: Jinja2 3.1.2 and jinja2 3.1.4 are one."""
+    return PackageName(one.manager, one.place, as_compared(one.manager, one.name))
+
+
+def sharing(database: bytes) -> frozenset[str]:
+    """The managers whose packages can be named in a database of several packages."""
+    return _IN_JSON if database.endswith(b".json") else SYSTEM
 
 
 class Shipped(NamedTuple):

@@ -22,14 +22,14 @@ from envgit.layers.ids import CommitId
 from envgit.packages import changes as kinds
 from envgit.packages import noise
 from envgit.packages.grouping import above
-from envgit.packages.model import Unreadable
+from envgit.packages.model import PackageName, Unreadable, name_of
 from envgit.packages.relations import Broken
 from envgit.porcelain.foundation import hooks, landing, pending, snapshot
 from envgit.porcelain.foundation.carry import WouldOverwrite
 from envgit.porcelain.foundation.merging import Combined, Side
 from envgit.porcelain.foundation.occupants import check_idle
 from envgit.porcelain.foundation.packages import inventories
-from envgit.porcelain.foundation.packages.composing import Group, Name, Split, name_of
+from envgit.porcelain.foundation.packages.composing import Group, Split
 from envgit.porcelain.foundation.packages.found import Named, NoSuchPackage
 from envgit.porcelain.foundation.packages.goingback import Closure
 from envgit.porcelain.foundation.repository import Repository
@@ -294,7 +294,7 @@ class _Rollback:
 
     def _targets(self, split: Split, source: CommitId) -> list[Group]:
         """The groups that are asked for."""
-        found: dict[Name, Group] = {}
+        found: dict[PackageName, Group] = {}
         for asked in self._asked:
             mine = [
                 group
@@ -338,9 +338,9 @@ class _Rollback:
 
     def _closed(
         self, split: Split, targets: Iterable[Group], source: CommitId
-    ) -> dict[Name, Broken | None]:
+    ) -> dict[PackageName, Broken | None]:
         """What has to go back: the targets, and for which relation each of the others does."""
-        chosen: dict[Name, Broken | None] = {_key(group): None for group in targets}
+        chosen: dict[PackageName, Broken | None] = {_key(group): None for group in targets}
         closure = Closure(split)
         while broken := split.unsatisfied(closure.groups(chosen)):
             more = {_key(group): one for one in broken for group in closure.mending(one, chosen)}
@@ -460,9 +460,13 @@ def _edited(
                     yield shipped.path
 
 
-def _key(group: Group) -> Name:
+def _key(group: Group) -> PackageName:
     """The name of a group's package; of loose files one that no package has."""
-    return name_of(group.change.package) if group.change is not None else ("", b"", group.title)
+    return (
+        name_of(group.change.package)
+        if group.change is not None
+        else PackageName("", b"", group.title)
+    )
 
 
 def _spelled(package: Package) -> str:

@@ -215,7 +215,7 @@ def _interpreters(packages: Sequence[Package]) -> dict[str, str]:
     """Full versions by ``3.11`` and, of the system's default, by ``3``; of conda's by prefix."""
     found: dict[str, str] = {}
     for package in packages:
-        if package.manager not in ("dpkg", "rpm", "apk", "pacman", "conda"):
+        if not package.is_system and package.manager != "conda":
             continue
         if not package.name.startswith("python"):
             continue
@@ -239,7 +239,7 @@ def _interpreters(packages: Sequence[Package]) -> dict[str, str]:
 def _machine(packages: Sequence[Package]) -> str:
     for package in packages:
         named = package.architecture not in ("", "all", "noarch", "any", "(none)")
-        if package.manager in ("dpkg", "rpm", "apk", "pacman") and named:
+        if package.is_system and named:
             return _MACHINES.get(package.architecture, package.architecture)
     # Nobody says what the environment was made for; here is where it runs.
     return os.uname().machine

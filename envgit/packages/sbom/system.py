@@ -26,7 +26,6 @@ _TYPES = {
     "gem": ("gem", ""),
     "cargo": ("cargo", ""),
 }
-_DISTRIBUTED = frozenset({"dpkg", "rpm", "apk", "pacman"})
 
 # Where the vendor's name in URLs is not the ID of its os-release: the specification's examples.
 _VENDORS = {"rhel": "redhat", "opensuse-leap": "opensuse", "opensuse-tumbleweed": "opensuse"}
@@ -63,7 +62,7 @@ def package_url(package: Package, system: System | None) -> str:
     kind, namespace = _TYPES[package.manager]
     name, version = package.name, package.version
     qualifiers: dict[str, str] = {}
-    if package.manager in _DISTRIBUTED:
+    if package.is_system:
         qualifiers["arch"] = package.architecture
         if package.source not in ("", package.name):
             qualifiers["upstream"] = package.source  # what advisories are about; as syft has it

@@ -16,6 +16,7 @@ from envgit.layers.compare import changes
 from envgit.layers.entry import Node
 from envgit.packages.changes import PackageChange, compare, examine
 from envgit.packages.inventory import Inventory
+from envgit.packages.model import name_of
 from tests.support.installed import MemoryFiles, inventory_of
 
 
@@ -258,6 +259,26 @@ def test_the_files_of_what_changed_its_version_are_its_own() -> None:
         b"var/lib/dpkg/info/tool.list",
         b"var/lib/dpkg/info/tool.md5sums",
     )
+
+
+def test_a_package_whose_name_is_spelt_in_another_way_is_the_same() -> None:
+    # As MarkupSafe 3.0.2 and markupsafe 3.0.3.
+    site = "usr/lib/python3/site-packages"
+
+    def installed(name: str, version: str) -> MemoryFiles:
+        record = f"{site}/{name}-{version}.dist-info"
+        files = {
+            f"{record}/METADATA": f"Name: {name}\nVersion: {version}\n\n",
+            f"{record}/RECORD": f"thing.py,,\n{name}-{version}.dist-info/METADATA,,\n",
+            f"{site}/thing.py": version,
+        }
+        return MemoryFiles({path.encode(): text.encode() for path, text in files.items()})
+
+    old, new = installed("Mark_Safe", "3.0.2"), installed("mark-safe", "3.0.3")
+    assert said(old, new) == [("upgraded", "mark-safe")]
+    (change,) = became(old, new)
+    assert {name_of(one) for one in change.sides} == {name_of(one.id) for one in change.sides}
+    assert len({name_of(one) for one in change.sides}) == 1
 
 
 def test_a_part_of_another_package_has_no_change_of_its_own() -> None:

@@ -20,7 +20,7 @@ from envgit.layers.compare import difference
 from envgit.layers.directory import build
 from envgit.layers.entry import Directory, Entry
 from envgit.layers.ids import CommitId
-from envgit.packages.model import Package
+from envgit.packages.model import PackageName, name_of
 from envgit.packages.relations import Broken
 from envgit.porcelain.foundation.inside.isolation import Changes
 from envgit.porcelain.foundation.merging import Contents, Side
@@ -135,7 +135,7 @@ class Candidates:
         while broken := self._broken(found):
             fewer: set[int] = set()
             for one in broken:
-                own = self._places.get(_name(one.package))
+                own = self._places.get(name_of(one.package))
                 named = {own} & found if own is not None else set()
                 fewer |= named or (self._mentioned(one) & found)
             if not fewer:
@@ -164,7 +164,7 @@ class Candidates:
         named = self._mentioned(one) - present
         if named:
             return named
-        own = self._places.get(_name(one.package))
+        own = self._places.get(name_of(one.package))
         return {own} - present if own is not None else set()
 
     def _mentioned(self, one: Broken) -> set[int]:
@@ -172,13 +172,13 @@ class Candidates:
         # What follows a semicolon is pip's condition (PEP 508), and names what is not needed.
         words = _WORD.findall(one.relation.partition(";")[0])
         keys = {(one.package.manager, _plain(word)) for word in words}
-        own = self._places.get(_name(one.package))
+        own = self._places.get(name_of(one.package))
         return {place for key in keys for place in self._names.get(key, ())} - {own}
 
     @cached_property
-    def _places(self) -> dict[tuple[str, bytes, str], int]:
+    def _places(self) -> dict[PackageName, int]:
         return {
-            _name(piece.group.change.package): place
+            name_of(piece.group.change.package): place
             for place, piece in enumerate(self.pieces)
             if piece.group is not None and piece.group.change is not None
         }
@@ -284,10 +284,6 @@ def _records(group: Group, path: bytes) -> bool:
         if unit and (path == unit or path.startswith(unit + b"/")):
             return True
     return path.startswith(_INFO)
-
-
-def _name(package: Package) -> tuple[str, bytes, str]:
-    return package.manager, package.place, package.name
 
 
 def _plain(word: str) -> str:

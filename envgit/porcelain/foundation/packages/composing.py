@@ -20,7 +20,7 @@ from envgit.layers.entry import Entry, Kind, Node, find_entry
 from envgit.packages import grouping, noise, relations
 from envgit.packages.changes import MODIFIED, PackageChange, examine
 from envgit.packages.inventory import Inventory
-from envgit.packages.model import Package, PackageId
+from envgit.packages.model import Package, PackageId, PackageName, name_of
 from envgit.packages.order import ordered
 from envgit.packages.relations import Broken
 from envgit.porcelain.foundation.merging import Combined, Side
@@ -29,14 +29,12 @@ from envgit.porcelain.foundation.packages.composition import (
     Choice,
     Composition,
     Material,
-    Name,
     is_shared,
-    name_of,
     nobodys,
 )
 from envgit.porcelain.foundation.repository import Repository
 
-__all__ = ["Group", "Name", "Split", "compose", "groups", "name_of", "unsatisfied"]
+__all__ = ["Group", "Split", "compose", "groups", "unsatisfied"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class Split:
         return found.changes
 
     @cached_property
-    def names(self) -> frozenset[Name]:
+    def names(self) -> frozenset[PackageName]:
         """The packages that changed."""
         return frozenset(name_of(one.package) for one in self.packages)
 
@@ -153,7 +151,7 @@ class Split:
         )
         return Composition(self._material, choice).combined()
 
-    def _kept(self, names: Collection[Name]) -> set[bytes]:
+    def _kept(self, names: Collection[PackageName]) -> set[bytes]:
         """Files that go with packages of these names, but for others that have them too."""
         return {
             path
@@ -192,7 +190,7 @@ class Split:
         for path, among in self.assigned.common.items():
             for one in among:
                 paths[one].add(path)
-        found: dict[Name, list[int]] = {}
+        found: dict[PackageName, list[int]] = {}
         for index, change in enumerate(self.packages):
             found.setdefault(name_of(change.package), []).append(index)
         made = {
@@ -210,9 +208,9 @@ class Split:
             if group.paths or group.change is None or group.change.kind != MODIFIED:
                 yield group
 
-    def _needs(self, names: set[Name]) -> dict[Name, set[Name]]:
+    def _needs(self, names: set[PackageName]) -> dict[PackageName, set[PackageName]]:
         """What each package needs, by name: in the new state, or else in the old one."""
-        needs: dict[Name, set[Name]] = {}
+        needs: dict[PackageName, set[PackageName]] = {}
         for inventory in (self.new, self.old):
             if len(names) > 1 and not names <= needs.keys():
                 edges = relations.edges(inventory.contents.packages)

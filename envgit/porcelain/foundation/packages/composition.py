@@ -23,7 +23,7 @@ from envgit.layers.select import select
 from envgit.packages import following, grouping, noise
 from envgit.packages.changes import PackageChange
 from envgit.packages.inventory import Inventory
-from envgit.packages.model import Package, PackageId, Unreadable
+from envgit.packages.model import PackageName, Unreadable, name_of, sharing
 from envgit.packages.paths import resolver
 from envgit.packages.records.alternatives import Alternative, Alternatives, parse
 from envgit.packages.records.formats import format_for
@@ -32,12 +32,6 @@ from envgit.packages.records.model import Declined, Taken
 from envgit.porcelain.foundation.merging import Combined, Side, write_files
 from envgit.porcelain.foundation.repository import Repository
 
-_SYSTEM = frozenset({"dpkg", "rpm", "apk", "pacman"})
-"""Managers whose packages share databases, of which an environment has one."""
-
-_JSON = frozenset({"npm", "cargo"})
-"""Those that name packages in a shared file ``*.json``."""
-
 # Of no package: each is a group of its own, of which lines come along with files.
 _USERS = ((b"etc/passwd", b"etc/shadow"), (b"etc/group", b"etc/gshadow"))
 _ACCOUNTS = frozenset({*(path for pair in _USERS for path in pair), b"etc/subuid", b"etc/subgid"})
@@ -45,14 +39,6 @@ _PRIMARY_GROUP = 3
 """Of a line of passwd(5), the field of the group, counted from 0."""
 
 _ALTERNATIVES, _LINKS = b"var/lib/dpkg/alternatives/", b"etc/alternatives/"
-
-Name = tuple[str, bytes, str]
-"""A package for all architectures: its manager, its place and its name."""
-
-
-def name_of(one: Package | PackageId) -> Name:
-    """A package whatever its version and architecture."""
-    return one.manager, one.place, one.name
 
 
 def is_shared(path: bytes) -> bool:
@@ -84,7 +70,7 @@ class Material:
 class Choice:
     """What is taken from the other state: packages, classes of noise, paths (theirs included)."""
 
-    names: frozenset[Name]
+    names: frozenset[PackageName]
     noise: frozenset[str]
     paths: frozenset[bytes]
 
@@ -220,10 +206,10 @@ class Composition:
 
         return taken
 
-    def _called(self, database: bytes, names: Iterable[Name]) -> frozenset[str]:
+    def _called(self, database: bytes, names: Iterable[PackageName]) -> frozenset[str]:
         """What a database calls those of the packages that it has entries of."""
-        managers = _JSON if database.endswith(b".json") else _SYSTEM
-        return frozenset(name for manager, _, name in names if manager in managers)
+        managers = sharing(database)
+        return frozenset(one.name for one in names if one.manager in managers)
 
     # -- what follows -----------------------------------------------------------------------------
 

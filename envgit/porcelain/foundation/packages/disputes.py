@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from envgit.layers.compare import changes
 from envgit.layers.entry import Directory, Entry, Kind, Node, find_entry
 from envgit.packages import locate
+from envgit.packages.model import ABSENT, SYSTEM, Package, PackageName, name_of, sharing
 from envgit.porcelain.foundation.packages import inventories
 from envgit.porcelain.foundation.pending import Conflict, Conflicted
 from envgit.porcelain.foundation.plaintext import plain
@@ -23,7 +24,6 @@ from envgit.porcelain.foundation.plaintext import plain
 if TYPE_CHECKING:
     from envgit.packages import grouping
     from envgit.packages.inventory import Contents, Inventory
-    from envgit.packages.model import Package
     from envgit.packages.records import Decide
     from envgit.porcelain.foundation.merging import Side
     from envgit.porcelain.foundation.repository import Repository
@@ -35,20 +35,10 @@ DEPENDENCY = "dependency"
 NEWEST = "newest"
 """As ``-X``: of a package in two versions the newer is taken."""
 
-_SYSTEM = ("dpkg", "rpm", "apk", "pacman")
-"""Managers whose packages share databases; an environment has one of them."""
 # RubyGems keeps versions of one gem beside each other.
 _BESIDE = ("gem",)
 # What stands for a package where several of its files could: the record its manager keeps of it.
 _RECORDS = (b".list", b"/METADATA", b"/PKG-INFO", b"/package.json", b"/desc", b".json")
-
-
-class Name(NamedTuple):
-    """A package whatever its version and architecture."""
-
-    manager: str
-    place: bytes
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ class Disputed:
     """A package that the sides do not agree on: its version in each, empty where it is not
     there; ``side`` is where it comes from, ``settled`` that somebody said so."""
 
-    name: Name
+    name: PackageName
     base: str
     ours: str
     theirs: str
@@ -67,7 +57,7 @@ class Disputed:
     def title(self) -> str:
         """What messages call it."""
         manager, _, name = self.name
-        return name if manager in _SYSTEM else f"{manager} {name}"
+        return name if manager in SYSTEM else f"{manager} {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +79,15 @@ class Plan:
     conflicts: tuple[PackageConflict, ...] = ()
     messages: tuple[str, ...] = ()
     pinned: Mapping[bytes, str] = field(default_factory=dict)
-    sides: Mapping[Name, str] = field(default_factory=dict)
-    owner_of: Callable[[bytes], Name | None] = lambda _: None
+    sides: Mapping[PackageName, str] = field(default_factory=dict)
+    owner_of: Callable[[bytes], PackageName | None] = lambda _: None
     both: bool = False
     """Whether both sides changed packages, and what they need has to be looked at."""
 
     def decide(self, database: bytes) -> Decide:
         """From which side the entries of an owner in that database come."""
-        json = database.endswith(b".json")
-        named = {
-            name: side
-            for (manager, _, name), side in self.sides.items()
-            if (manager in ("npm", "cargo")) == json and (json or manager in _SYSTEM)
-        }
+        managers = sharing(database)
+        named = {one.name: side for one, side in self.sides.items() if one.manager in managers}
 
         def decide(owner: str) -> str | None:
             if not owner.startswith("/"):
@@ -158,17 +144,17 @@ class _Versions(NamedTuple):
     after: frozenset[str]
 
 
-def _versions(old: Contents, new: Contents) -> dict[Name, _Versions]:
+def _versions(old: Contents, new: Contents) -> dict[PackageName, _Versions]:
     """The packages whose versions changed. Of units that could not be read nothing is known."""
     unknown = {(one.manager, one.path) for side in (old, new) for one in side.problems}
-    sides: tuple[dict[Name, set[str]], dict[Name, set[str]]] = (
+    sides: tuple[dict[PackageName, set[str]], dict[PackageName, set[str]]] = (
         defaultdict(set),
         defaultdict(set),
     )
     for contents, found in zip((old, new), sides, strict=True):
         for package in contents.packages:
             if not package.carried_by and (package.manager, package.unit) not in unknown:
-                found[_name(package)].update(_version(package))
+                found[name_of(package)].update(_version(package))
     made = {
         name: _Versions(frozenset(sides[0].get(name, ())), frozenset(sides[1].get(name, ())))
         for name in {*sides[0], *sides[1]}
@@ -177,12 +163,10 @@ def _versions(old: Contents, new: Contents) -> dict[Name, _Versions]:
 
 
 def _version(package: Package) -> tuple[str, ...]:
-    from envgit.packages.model import ABSENT
-
     return () if package.state in ABSENT else (package.version,)
 
 
-def _disagree(name: Name, ours: _Versions, theirs: _Versions) -> bool:
+def _disagree(name: PackageName, ours: _Versions, theirs: _Versions) -> bool:
     if ours.after == theirs.after:
         return False
     added = ours.before <= ours.after and theirs.before <= theirs.after
@@ -190,7 +174,7 @@ def _disagree(name: Name, ours: _Versions, theirs: _Versions) -> bool:
 
 
 def _decided(
-    name: Name,
+    name: PackageName,
     ours: _Versions,
     theirs: _Versions,
     *,
@@ -206,10 +190,6 @@ def _decided(
         side, settled = "ours" if latest in ours.after else "theirs", True
     shown = [", ".join(sorted(one)) for one in (ours.before, ours.after, theirs.after)]
     return Disputed(name, shown[0], shown[1], shown[2], side, settled)
-
-
-def _name(package: Package) -> Name:
-    return Name(package.manager, package.place, package.name)
 
 
 class _Planning:
@@ -234,14 +214,14 @@ class _Planning:
         from envgit.packages.records.formats import format_for
 
         sides = {one.name: one.side for one in self.disputed}
-        owned: list[dict[bytes, Name]] = []
-        common: list[dict[bytes, list[Name]]] = []
-        owners: list[tuple[grouping.Assigned, list[Name]]] = []
+        owned: list[dict[bytes, PackageName]] = []
+        common: list[dict[bytes, list[PackageName]]] = []
+        owners: list[tuple[grouping.Assigned, list[PackageName]]] = []
         old = self.inventories[0]
         for tree, new in zip(self.trees[1:], self.inventories[1:], strict=True):
             changed = changes(self.trees[0], tree)
             found = compare(old, new, changed)
-            names = [_name(one.package) for one in found]
+            names = [name_of(one.package) for one in found]
             assigned = grouping.assign(
                 changed, found, old, new, is_shared=lambda path: format_for(path) is not None
             )
@@ -270,8 +250,8 @@ class _Planning:
     def _side_of(
         self,
         path: bytes,
-        among: Sequence[Name],
-        sides: Mapping[Name, str],
+        among: Sequence[PackageName],
+        sides: Mapping[PackageName, str],
         number: int,
     ) -> str:
         """Which side has a path that one of them changed as its packages there are decided: what
@@ -283,7 +263,9 @@ class _Planning:
             return changed
         return next(side for side in chosen if side != changed)
 
-    def _conflict(self, one: Disputed, owned: Sequence[dict[bytes, Name]]) -> PackageConflict:
+    def _conflict(
+        self, one: Disputed, owned: Sequence[dict[bytes, PackageName]]
+    ) -> PackageConflict:
         paths = sorted({path for side in owned for path, name in side.items() if name == one.name})
         records = [_record(tree, paths) for tree in self.trees]
         if not any(records):
@@ -296,10 +278,10 @@ class _Planning:
         ]
         return PackageConflict(one, path, *entries)
 
-    def _database(self, name: Name) -> bytes:
+    def _database(self, name: PackageName) -> bytes:
         """The path of the database that says that a package is there."""
         sides = (package for side in self.inventories for package in side.contents.packages)
-        return next((one.unit for one in sides if _name(one) == name), name.place)
+        return next((one.unit for one in sides if name_of(one) == name), name.place)
 
     def _said(self, one: Disputed) -> str:
         ours, theirs = self.labels
@@ -312,11 +294,11 @@ class _Planning:
 
 
 def _owner_of(
-    owners: Iterable[tuple[grouping.Assigned, list[Name]]],
-) -> Callable[[bytes], Name | None]:
+    owners: Iterable[tuple[grouping.Assigned, list[PackageName]]],
+) -> Callable[[bytes], PackageName | None]:
     known = list(owners)
 
-    def owner_of(path: bytes) -> Name | None:
+    def owner_of(path: bytes) -> PackageName | None:
         for assigned, names in known:
             index = assigned.owner_of(path)
             if index is not None:

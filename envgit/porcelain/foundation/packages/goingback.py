@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from envgit.packages import relations
-from envgit.packages.model import ABSENT, Package
+from envgit.packages.model import ABSENT, Package, PackageName, name_of
 from envgit.packages.relations import Broken
-from envgit.porcelain.foundation.packages.composing import Group, Name, Split, name_of
+from envgit.porcelain.foundation.packages.composing import Group, Split
 
 # The names in a relation of whatever manager: "libfoo (>= 2)", "foo[bar]>=1; extra == 'x'".
 _WORD = re.compile(r"[@A-Za-z0-9][A-Za-z0-9+._/@-]*")
@@ -28,11 +28,11 @@ class Closure:
         self._split = split
         self.refused: list[Package] = []
 
-    def groups(self, names: Collection[Name]) -> list[Group]:
+    def groups(self, names: Collection[PackageName]) -> list[Group]:
         """The groups of these packages, in order."""
         return [group for name, group in self._by_name.items() if name in names]
 
-    def mending(self, one: Broken, chosen: Collection[Name]) -> list[Group]:
+    def mending(self, one: Broken, chosen: Collection[PackageName]) -> list[Group]:
         """What has to go back as well for the sake of a relation; nothing, where that would not
         help.
 
@@ -50,7 +50,7 @@ class Closure:
             name for name in self._by_name if name in candidates and name not in chosen
         )
 
-    def _possible(self, names: Iterable[Name]) -> list[Group]:
+    def _possible(self, names: Iterable[PackageName]) -> list[Group]:
         found = []
         for name in names:
             group = self._by_name[name]
@@ -63,7 +63,7 @@ class Closure:
         return found
 
     @cached_property
-    def _by_name(self) -> dict[Name, Group]:
+    def _by_name(self) -> dict[PackageName, Group]:
         return {
             name_of(group.change.package): group
             for group in self._split.groups
@@ -71,22 +71,22 @@ class Closure:
         }
 
     @cached_property
-    def _needs(self) -> dict[Name, set[Name]]:
+    def _needs(self) -> dict[PackageName, set[PackageName]]:
         """What each package uses in the earlier state."""
-        found: dict[Name, set[Name]] = {}
+        found: dict[PackageName, set[PackageName]] = {}
         for one, needed in relations.edges(self._split.new.contents.packages).items():
             found.setdefault(name_of(one), set()).update(map(name_of, needed))
         return found
 
-    def _named(self, relation: str) -> set[Name]:
+    def _named(self, relation: str) -> set[PackageName]:
         """The packages that changed and that a relation may mean, by what they are called and by
         what they provide."""
         words = {_plain(word) for word in _WORD.findall(relation)}
         return {name for word in words for name in self._called.get(word, ())}
 
     @cached_property
-    def _called(self) -> dict[str, set[Name]]:
-        found: dict[str, set[Name]] = {}
+    def _called(self) -> dict[str, set[PackageName]]:
+        found: dict[str, set[PackageName]] = {}
         for name, group in self._by_name.items():
             assert group.change is not None
             for package in group.change.sides:
