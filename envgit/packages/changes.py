@@ -108,7 +108,9 @@ class _Pair:
             return UPGRADED if order < 0 else DOWNGRADED
         if (there.state, there.reason) != (here.state, here.reason):
             return CHANGED
-        return None if replace(there, unit=here.unit) == here else REINSTALLED
+        # A record of another kind says other things of what is the same: npm's lockfile knows less
+        # than each package.json. Who installed it again has written its files.
+        return None if there == here or there.unit != here.unit else REINSTALLED
 
 
 class Compared(NamedTuple):
@@ -340,8 +342,10 @@ class _Files:
         for path in own:
             if not path.endswith(b".pyc") and self._differs(path, shipped.get(path), digests):
                 modified.append(path)
-        written = [path for path in own if self._is_record(new, path)]
+        record = [path for path in own if self._is_record(new, path)]
+        written = [path for path in record if self._changed[path].new is not None]
         if not written:
+            modified += [path for path in record if path not in modified]
             modified += [path for path in own if path not in modified and self._remade(path)]
         if modified:
             config = all(path in shipped and shipped[path].config for path in modified)

@@ -237,6 +237,37 @@ def test_a_record_that_was_written_again_is_a_reinstallation() -> None:
     assert one.paths == (b"usr/bin/tool", b"var/lib/dpkg/info/tool.list")
 
 
+@pytest.mark.parametrize("gone", [["tool.list"], ["tool.md5sums"], ["tool.list", "tool.md5sums"]])
+def test_a_record_that_is_gone_is_damage(gone: list[str]) -> None:
+    new = debian(TOOL, OTHER)
+    paths = [f"var/lib/dpkg/info/{name}".encode() for name in gone]
+    for path in paths:
+        del new.files[path]
+    (one,) = became(debian(TOOL, OTHER), MemoryFiles(new.files))
+    assert (one.kind, one.package.name, one.modified) == ("modified", "tool", tuple(paths))
+    # Who installs it again writes another part of it.
+    again = touched(Counted(new.files), "usr/bin/tool", "var/lib/dpkg/info/other.list")
+    if len(gone) == 1:
+        left = {"tool.list", "tool.md5sums"}.difference(gone).pop()
+        again = touched(again, f"var/lib/dpkg/info/{left}")
+        found = dict(reversed(pair) for pair in said(debian(TOOL, OTHER), again))
+        assert found == {"tool": "reinstalled", "other": "reinstalled"}
+
+
+def test_what_another_kind_of_record_says_is_no_news() -> None:
+    modules, names = "srv/node_modules", ("a", "b")
+    more = '"version": "1.0.0", "license": "MIT", "description": "of which no lockfile tells"'
+    files = {f"{modules}/{name}/package.json": f'{{"name": "{name}", {more}}}' for name in names}
+    entries = ", ".join(f'"node_modules/{name}": {{"version": "1.0.0"}}' for name in names)
+    lock = {f"{modules}/.package-lock.json": f'{{"packages": {{{entries}}}}}'}
+    locked, free, edited = (
+        MemoryFiles({path.encode(): text.encode() for path, text in each.items()})
+        for each in (files | lock, files, files | {f"{modules}/a/index.js": "1"})
+    )
+    assert said(locked, free) == said(free, locked) == []
+    assert said(edited, locked) == [("modified", "a")]
+
+
 def test_compiled_python_and_files_without_digests_do_not_count() -> None:
     plain = replace(TOOL, files={"usr/bin/tool": "tool", "usr/lib/t.pyc": "1"})
     assert said(debian(plain), debian(plain, more={"usr/lib/t.pyc": "2"})) == []

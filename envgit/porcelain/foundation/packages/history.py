@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from envgit.layers.compare import Change
     from envgit.porcelain.foundation.snapshot import Current
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same two trees give something else."""
 
 _KEPT = 4

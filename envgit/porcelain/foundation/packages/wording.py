@@ -109,7 +109,7 @@ def concerns(change: PackageChange, words: Iterable[str]) -> int:
 
 
 def _mark(change: PackageChange) -> str:
-    """The reason that a package is there for now, if that is what changed, or whether it is held."""
+    """The reason that a package is there for now, if that changed, or whether it is held."""
     old, new = change.old, change.new
     if change.kind != kinds.CHANGED or old is None or new is None:
         return ""
