@@ -108,9 +108,7 @@ class _Pair:
             return UPGRADED if order < 0 else DOWNGRADED
         if (there.state, there.reason) != (here.state, here.reason):
             return CHANGED
-        # A record of another kind says other things of what is the same: npm's lockfile knows less
-        # than each package.json. Who installed it again has written its files.
-        return None if there == here or there.unit != here.unit else REINSTALLED
+        return None if replace(there, unit=here.unit) == here else REINSTALLED
 
 
 class Compared(NamedTuple):
@@ -144,16 +142,16 @@ def examine(
     both = differing(old, new)
     work = _Files(old, new, changes)
     found: dict[_Pair, PackageChange] = {}
-    kept: dict[tuple[PackageId, str], _Pair] = {}
+    kept: dict[tuple[PackageId, str], tuple[_Pair, str | None]] = {}
     gone: set[Package] = set()
     unread = _Unread(both)
     for pair in _pairs(_whole(both[0]), _whole(both[1]), _Beside(old, new)):
-        kind = pair.kind
+        kind = None if work.has_other_record(pair) and pair.kind == REINSTALLED else pair.kind
         if unread.hides(pair):
             gone.update(pair.sides)
             continue
         if kind in (None, CHANGED, REINSTALLED) and pair.old is not None and pair.new is not None:
-            kept[pair.old.id, pair.old.version] = pair
+            kept[pair.old.id, pair.old.version] = pair, kind
         elif pair.old is not None:
             gone.add(pair.old)
         if kind is not None:
@@ -161,8 +159,8 @@ def examine(
             found[pair] = PackageChange(kind, pair.old, pair.new, own)
     for owner, paths in work.owners().items() if owners else ():
         if owner not in gone and not unread.has(owner):
-            pair = kept.get((owner.id, owner.version), _Pair(owner, owner))
-            looked = work.judge(pair, paths, pair.kind)
+            pair, kind = kept.get((owner.id, owner.version), (_Pair(owner, owner), None))
+            looked = work.judge(pair, paths, kind)
             if looked is not None:
                 found[pair] = looked
     problems = dict.fromkeys(problem for side in both for problem in side.problems)
@@ -321,6 +319,15 @@ class _Files:
         own &= self._changed.keys()
         self._free -= own
         return tuple(sorted(own))
+
+    def has_other_record(self, pair: _Pair) -> bool:
+        """Whether a package is told of by another of its records than before, one that was there
+        or still is. That says other things of the same: npm's lockfile knows less than each
+        package.json. Who installed the package again has written its files."""
+        if pair.old is None or pair.new is None or pair.old.unit == pair.new.unit:
+            return False
+        both = ((self._old, pair.new.unit), (self._new, pair.old.unit))
+        return any(find_entry(side.files.tree, unit) is not None for side, unit in both)
 
     def owners(self) -> dict[Package, list[bytes]]:
         """The packages of the old state whose files changed, but for files nobody cares about."""

@@ -268,6 +268,23 @@ def test_what_another_kind_of_record_says_is_no_news() -> None:
     assert said(edited, locked) == [("modified", "a")]
 
 
+def test_a_record_that_is_new_is_a_reinstallation() -> None:
+    site = "usr/lib/python3/site-packages"
+    told = "Name: a\nVersion: 1\nSummary: {}\n\n"
+    old = {f"{site}/a-1.egg-info/PKG-INFO": told.format("eggs"), f"{site}/a.py": ""}
+    empty = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+    new = {
+        f"{site}/a-1.dist-info/METADATA": told.format("wheels"),
+        f"{site}/a-1.dist-info/RECORD": f"a.py,sha256={empty},0\na-1.dist-info/METADATA,,\n",
+        f"{site}/a.py": "",
+    }
+    one, other = (
+        MemoryFiles({path.encode(): text.encode() for path, text in each.items()})
+        for each in (old, new)
+    )
+    assert said(one, other) == [("reinstalled", "a")]
+
+
 def test_compiled_python_and_files_without_digests_do_not_count() -> None:
     plain = replace(TOOL, files={"usr/bin/tool": "tool", "usr/lib/t.pyc": "1"})
     assert said(debian(plain), debian(plain, more={"usr/lib/t.pyc": "2"})) == []
