@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from zlib import crc32
 
-VERSION = 2
+VERSION = 3
 """Part of every key of the cache: raised whenever reading the same bytes gives something else."""
 
 # A name in the path of each file that a reader's units, their keys or lists of files are made of.

@@ -246,6 +246,11 @@ def test_each_kind_in_diff(apt: Apt) -> None:
         ["modified", "(config)", "tool", "1", "etc/tool.conf"]
     ]
     assert words("rm /opt/tool/data") == [["modified", "tool", "1", "opt/tool/data"]]
+    assert words("rm /var/lib/dpkg/info/tool.list") == [
+        ["modified", "tool", "1", "var/lib/dpkg/info/tool.list"]
+    ]
+    assert words("apt-mark hold tool") == [["changed", "tool", "1", "(now", "hold)"]]
+    assert words("apt-mark auto tool") == [["changed", "tool", "1", "(now", "automatic)"]]
     assert words("touch /opt/tool/data") == []
     assert words(f"dpkg -i {first}") == [["reinstalled", "tool", "1"]]
     assert words(f"dpkg -i {apt.package('tool', '2')}")[0][:5] == [

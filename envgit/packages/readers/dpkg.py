@@ -57,15 +57,14 @@ class Dpkg:
         if data.count(b",") > _MOST_RELATIONS_IN_ALL:
             raise Unreadable(f"more than {_MOST_RELATIONS_IN_ALL} relations")
         stanzas = {_name(stanza): stanza for stanza in _stanzas(data)}
-        automatic: set[tuple[str, str]] | None = None
+        automatic: dict[str, set[str]] | None = None
         if unit.path == _STATUS:
             for update in _updates(files):
                 stanzas.update((_name(stanza), stanza) for stanza in _stanzas(update))
             automatic = _automatic(files)
-        native = next((arch for name, arch in stanzas if name == "dpkg"), "")
         found = []
         for stanza in stanzas.values():
-            package = _package(stanza, unit, automatic, native)
+            package = _package(stanza, unit, automatic)
             if package is not None:
                 found.append(package)
         if not found and data.strip() and not stanzas:
@@ -142,20 +141,18 @@ def _updates(files: Files) -> Iterator[bytes]:
         yield files.read(join(_UPDATES, name), _LARGEST_STATUS)
 
 
-def _automatic(files: Files) -> set[tuple[str, str]]:
-    """Name and architecture of the packages that apt installed because others need them."""
-    if find_entry(files.tree, _EXTENDED) is None:
-        return set()
-    return {
-        _name(stanza)
-        for stanza in _stanzas(files.read(_EXTENDED, _LARGEST_STATUS))
-        if stanza.get("auto-installed") == "1"
-    }
+def _automatic(files: Files) -> dict[str, set[str]]:
+    """The packages that apt installed because others need them: names, and architectures."""
+    found: dict[str, set[str]] = {}
+    if find_entry(files.tree, _EXTENDED) is not None:
+        for stanza in _stanzas(files.read(_EXTENDED, _LARGEST_STATUS)):
+            if stanza.get("auto-installed") == "1":
+                name, architecture = _name(stanza)
+                found.setdefault(name, set()).add(architecture)
+    return found
 
 
-def _package(
-    stanza: Stanza, unit: Unit, automatic: set[tuple[str, str]] | None, native: str
-) -> Package | None:
+def _package(stanza: Stanza, unit: Unit, automatic: dict[str, set[str]] | None) -> Package | None:
     want, _, rest = stanza.get("status", "install ok installed").partition(" ")
     flag, _, state = rest.partition(" ")
     if state == "not-installed" or not want:
@@ -163,9 +160,10 @@ def _package(
     name, architecture = _name(stanza)
     reason = ""
     if automatic is not None:
-        # apt notes packages for all architectures under the native one.
-        asked = native if architecture == "all" else architecture
-        listed = (name, asked) in automatic or (name, architecture) in automatic
+        # apt notes packages for all architectures under the native one, whichever that is: such a
+        # package has no other of its name beside it.
+        listed = architecture in automatic.get(name, ())
+        listed = listed or (architecture == "all" and name in automatic)
         reason = "automatic" if listed else "manual"
     size = stanza.get("installed-size", "")
     return Package(
