@@ -106,6 +106,10 @@ def test_modules_of_npm(tmp_path: Path) -> None:
         return others.npm_listed(tmp_path / "out" / "app")
 
     assert listed() == {"one": {"2.0.0"}, "two": {"1.0.0"}, "three": {"1.0.0"}}
+    # The hidden lockfile, which npm makes anew, told other things of the same packages.
+    for parent in ("HEAD^1", "HEAD^2"):
+        found = env.json("diff", "--packages", "--json", parent, "HEAD")["packages"]
+        assert {one["kind"] for one in found} <= {"added", "upgraded"}
     state("fork", ("one", "2.0.0"), start="base")
     state("other", start="base")
     merged = env.envgit("merge", "-n", "fork")
