@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envgit.porcelain.commit import CommitResult
-    from envgit.porcelain.foundation.sequencer import Calls, Options, Picked, Stopped
+    from envgit.porcelain.foundation.sequencer import Calls, Picked, PickOptions, Stopped
     from envgit.porcelain.pick import PickResult
 
 _FAVOURS = ("ours", "theirs", "newest")
@@ -138,9 +138,9 @@ def _act(
     return _end(app, result, quiet=as_json)
 
 
-def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) -> Options:
+def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) -> PickOptions:
     from envgit.porcelain.foundation.packages.disputes import favouring
-    from envgit.porcelain.foundation.sequencer import Options
+    from envgit.porcelain.foundation.sequencer import PickOptions
 
     if action is not None:
         for name, flagged in given.items():
@@ -149,7 +149,7 @@ def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) 
                 raise EnvgitError(f"{verb}: --{text} cannot be used with --{action}")
         if names:
             raise UsageProblem(f"{verb}: --{action} takes no commits", usage="short")
-        return Options()
+        return PickOptions()
     if not names:
         raise UsageProblem("", usage="short")
     if given.get("ff"):
@@ -167,7 +167,7 @@ def _options(verb: str, action: str | None, names: tuple[str, ...], given: Any) 
     commit = not given.pop("no_commit")
     if given.get("keep_redundant"):
         given["allow_empty"] = True
-    return Options(commit=commit, favour=favour, **given)
+    return PickOptions(commit=commit, favour=favour, **given)
 
 
 def _asks(app: App, verb: str, edit: bool | None) -> bool:

@@ -52,7 +52,7 @@ class BadTerm(Refused):
     """A word that cannot stand for good or bad, or that this bisection does not use."""
 
 
-class BadRevision(Refused):
+class BadRevInput(Refused):
     """What was to be marked is no commit."""
 
 
@@ -77,7 +77,7 @@ def start(repository: Repository, words: Sequence[str] = ()) -> tuple[Step, Went
     """Begin: ``words`` are git's, ``[options] [BAD [GOOD...]] [--] [PATH...]``.
 
     A bisection that is under way is given up for it. One that cannot begin (mistaken commits,
-    nothing to test) changes nothing. Raises BadTerm, BadRevision.
+    nothing to test) changes nothing. Raises BadTerm, BadRevInput.
     """
     with hooks.following(repository), repository.locked("bisect start"):
         old = session.read(repository)
@@ -100,7 +100,7 @@ def start(repository: Repository, words: Sequence[str] = ()) -> tuple[Step, Went
 def mark(repository: Repository, term: str, revisions: Sequence[str] = ()) -> Step:
     """Mark ``revisions`` (default: what is being tested) as good, bad or skipped, and go on.
 
-    Of ranges (``A..B``) each commit is skipped. Raises NotBisecting, BadTerm, BadRevision; and
+    Of ranges (``A..B``) each commit is skipped. Raises NotBisecting, BadTerm, BadRevInput; and
     WouldOverwrite where uncommitted changes do not let the next commit be checked out (the verdict
     stands then).
     """
@@ -136,7 +136,7 @@ def next_step(repository: Repository) -> Step:
 
 def reset(repository: Repository, revision: str | None = None) -> Went | None:
     """End the bisection and go back to where it began, or to ``revision``; None when there was
-    none. Raises BadRevision, and WouldOverwrite, after which all is as before."""
+    none. Raises BadRevInput, and WouldOverwrite, after which all is as before."""
     with hooks.following(repository), repository.locked("bisect reset"):
         try:
             found = session.read(repository)
@@ -155,7 +155,7 @@ def reset(repository: Repository, revision: str | None = None) -> Went | None:
             try:
                 commit = git.resolve(revision)
             except EnvgitError as error:
-                raise BadRevision(f"'{revision}' is not a valid commit") from error
+                raise BadRevInput(f"'{revision}' is not a valid commit") from error
             symbolic = HEADS + revision if git.ref(HEADS + revision) is not None else None
         if found is not None and found.no_checkout:
             _publish(repository, None, "bisect reset")
@@ -350,7 +350,7 @@ def _commits(
         head = found.expected if found.aside else found.head
         head = head or git.head().commit
         if head is None:
-            raise BadRevision("Bad rev input: HEAD")
+            raise BadRevInput("Bad rev input: HEAD")
         return [head]
     commits: list[CommitId] = []
     for revision in revisions:
@@ -361,7 +361,7 @@ def _commits(
         try:
             commits.append(git.resolve(revision))
         except EnvgitError as error:
-            raise BadRevision(f"Bad rev input: {revision}") from error
+            raise BadRevInput(f"Bad rev input: {revision}") from error
     return commits
 
 
@@ -374,7 +374,7 @@ def _replayed(
         try:
             return _begun(repository, shlex.split(rest), old)
         except ValueError as error:
-            raise BadRevision(f"the log cannot be read: {error}: {rest}") from error
+            raise BadRevInput(f"the log cannot be read: {error}: {rest}") from error
     if found is None:
         raise NotStarted()
     if word == "terms":
@@ -467,7 +467,7 @@ def _origin(repository: Repository, found: Session) -> tuple[str | None, CommitI
         return HEADS + found.start, CommitId(oid)
     if found.start == found.origin:
         return None, found.origin
-    raise BadRevision(
+    raise BadRevInput(
         f"could not check out original HEAD '{found.start}'. Try 'envgit bisect reset <commit>'."
     )
 

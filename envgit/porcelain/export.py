@@ -20,7 +20,7 @@ from envgit.porcelain.foundation.repository import Repository
 if TYPE_CHECKING:
     from envgit.packages.inventory import Inventory
     from envgit.packages.sbom.document import Subject
-    from envgit.porcelain.foundation.images.outgoing import Options
+    from envgit.porcelain.foundation.images.outgoing import ImageOptions
 
 Progress = Callable[[int, int], None]
 """The entries and the bytes written so far."""
@@ -111,15 +111,15 @@ def _parsed(dest: str) -> Source:
 
 def _options(
     repository: Repository, squash: bool, compression: str | None, docker: bool
-) -> Options:
-    from envgit.porcelain.foundation.images.outgoing import COMPRESSIONS, Options
+) -> ImageOptions:
+    from envgit.porcelain.foundation.images.outgoing import COMPRESSIONS, ImageOptions
 
     if compression is not None and compression not in COMPRESSIONS:
         raise UsageError(
             f"unknown compression '{compression}'", hint=f"one of: {', '.join(COMPRESSIONS)}"
         )
     epoch = _epoch(repository, -1)
-    return Options(squash, compression, docker, epoch if epoch >= 0 else None)
+    return ImageOptions(squash, compression, docker, epoch if epoch >= 0 else None)
 
 
 def _image(
@@ -127,7 +127,7 @@ def _image(
     commit: CommitId,
     dest: str,
     place: Source,
-    options: Options,
+    options: ImageOptions,
     progress: Callable[..., None] | None,
 ) -> ImageResult:
     from envgit.porcelain.foundation.images.outgoing import repositories, send

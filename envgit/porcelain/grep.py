@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from envgit.errors import EnvgitError
 from envgit.layers.entry import join
 from envgit.layers.filewalk import Listing, Walk, is_gone, read_and_close, read_at
 from envgit.layers.ids import CommitId
 from envgit.layers.pathspec import Pathspec
 from envgit.porcelain.foundation import chain
-from envgit.porcelain.foundation.patterns import PatternError, translate
+from envgit.porcelain.foundation.patterns import BadPattern, PatternError, translate
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.workers import processors, work
 
@@ -37,10 +36,6 @@ _PIECES = 4
 """Jobs for each helper, so that none waits long for the last one."""
 _KEPT = 8 << 20
 """Bytes of matching files of one directory that are kept instead of being read again."""
-
-
-class BadPattern(EnvgitError):
-    """A pattern that is no regular expression."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import EnvgitError
 from envgit.layers.ids import CommitId, TreeId
+from envgit.porcelain.foundation.patterns import BadPattern
 from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.treesame import changes, treesame
 from envgit.repo.revisions import UnknownRevision, dwim
@@ -36,10 +37,6 @@ class NoCommitsYet(EnvgitError):
 
 class BadDate(EnvgitError):
     """A date that makes no sense (git would take the present)."""
-
-
-class BadPattern(EnvgitError):
-    """A regular expression of ``--grep`` or ``--author`` that is none."""
 
 
 @dataclass(frozen=True, slots=True)

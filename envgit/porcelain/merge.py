@@ -54,7 +54,7 @@ class NotFastForward(EnvgitError):
     """Only a fast-forward was allowed."""
 
 
-class Unmerged(EnvgitError):
+class UnresolvedConflict(EnvgitError):
     """The conflicts of another merge are not resolved."""
 
     prefix = "error"
@@ -90,7 +90,7 @@ class MergeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class MergeOptions:
     """How to merge: see git-merge(1). ``log`` is how many subjects ``--log`` adds at most."""
 
     ff: bool = True
@@ -115,7 +115,7 @@ def merge(
     report: Callable[[MergeResult], None] | None = None,
     **options: Any,
 ) -> MergeResult:
-    """Merge ``revisions`` into HEAD; options are those of `Options`.
+    """Merge ``revisions`` into HEAD; options are those of `MergeOptions`.
 
     Without conflicts HEAD's branch moves; else what is merged is uncommitted, the conflicts are
     pending, and ``commit`` or ``merge --continue`` concludes. Uncommitted changes stay where the
@@ -123,7 +123,7 @@ def merge(
     Raises NotMergeable, Unrelated, NotFastForward, NoOctopus, Blocked, AlreadyPending,
     WorktreeBusy.
     """
-    chosen = Options(**options)
+    chosen = MergeOptions(**options)
     if chosen.strategy is not None and chosen.strategy not in NAMES:
         raise NoStrategy(
             f"Could not find merge strategy '{chosen.strategy}'.\n"
@@ -182,7 +182,7 @@ def _check_nothing_pending(repository: Repository) -> None:
     if found is not None and found.conflicts:
         current = snapshot.describe(repository)
         if pending.unresolved(repository, found, current):
-            raise Unmerged(
+            raise UnresolvedConflict(
                 "Merging is not possible because you have unmerged files.\n"
                 "fatal: Exiting because of an unresolved conflict.",
                 hint="Fix them up in the environment, and then use 'envgit add <file>' to mark"
@@ -202,7 +202,7 @@ class _Merge:
     def __init__(
         self,
         repository: Repository,
-        options: Options,
+        options: MergeOptions,
         current: Current,
         named: Sequence[Merging],
     ) -> None:

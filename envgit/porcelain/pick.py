@@ -24,8 +24,8 @@ from envgit.porcelain.foundation.repository import Repository
 from envgit.porcelain.foundation.sequencer import (
     EMPTY,
     Calls,
-    Options,
     Picked,
+    PickOptions,
     Sequencer,
     Stopped,
 )
@@ -54,7 +54,7 @@ class BadRevision(EnvgitError):
     """A revision that names no commit."""
 
 
-class Unmerged(Refused):
+class UnmergedFiles(Refused):
     """Conflicts are left from before."""
 
 
@@ -80,16 +80,16 @@ def cherry_pick(
     revisions: Sequence[str],
     *,
     calls: Calls | None = None,
-    options: Options | None = None,
+    options: PickOptions | None = None,
 ) -> PickResult:
     """Do what the commits did again on top of HEAD; of a range, the oldest first.
 
     Each becomes a commit with the author and the recorded commands of the old one. Uncommitted
     changes stay where a pick does not touch them. At conflicts it stops with the rest pending.
-    Raises BadRevision, NothingPicked, NotPickable, WouldOverwrite, AlreadyPending, Unmerged,
+    Raises BadRevision, NothingPicked, NotPickable, WouldOverwrite, AlreadyPending, UnmergedFiles,
     WorktreeBusy.
     """
-    return _begin(repository, CHERRY_PICK, revisions, options or Options(), calls)
+    return _begin(repository, CHERRY_PICK, revisions, options or PickOptions(), calls)
 
 
 def revert(
@@ -97,13 +97,13 @@ def revert(
     revisions: Sequence[str],
     *,
     calls: Calls | None = None,
-    options: Options | None = None,
+    options: PickOptions | None = None,
 ) -> PickResult:
     """Undo what the commits did in new commits on top of HEAD; of a range, the newest first.
 
     Stops and raises as ``cherry_pick``.
     """
-    return _begin(repository, REVERT, revisions, options or Options(), calls)
+    return _begin(repository, REVERT, revisions, options or PickOptions(), calls)
 
 
 def go_on(
@@ -122,7 +122,7 @@ def go_on(
     unfinished = _require(repository)
     result = None
     if unfinished.theirs or unfinished.conflicts:
-        options = Options.decode(unfinished.options)
+        options = PickOptions.decode(unfinished.options)
         result = conclude(
             repository,
             None,
@@ -189,7 +189,7 @@ def _begin(
     repository: Repository,
     verb: str,
     revisions: Sequence[str],
-    options: Options,
+    options: PickOptions,
     calls: Calls | None,
 ) -> PickResult:
     with repository.locked(verb):
@@ -200,7 +200,7 @@ def _begin(
             current = snapshot.stable(repository)
             if pending.unresolved(repository, unfinished, current):
                 shown = "Cherry-picking" if verb == CHERRY_PICK else "Reverting"
-                raise Unmerged(
+                raise UnmergedFiles(
                     f"{shown} is not possible because you have unmerged files.",
                     hint="Fix them up in the environment, and then use 'envgit add <file>'\n"
                     "as appropriate to mark resolution and make a commit.",
@@ -213,7 +213,7 @@ def _begin(
 def _run(
     repository: Repository,
     verb: str,
-    options: Options,
+    options: PickOptions,
     calls: Calls | None,
     todo: Sequence[CommitId],
     start: CommitId | None = None,
@@ -279,7 +279,7 @@ def _rest(
     if unfinished is None or unfinished.verb not in VERBS:
         return PickResult((), None, concluded)
     with repository.locked(unfinished.verb):
-        options = Options.decode(unfinished.options)
+        options = PickOptions.decode(unfinished.options)
         result = _run(repository, unfinished.verb, options, calls, unfinished.todo, unfinished.head)
         return replace(result, concluded=concluded)
 
@@ -365,11 +365,11 @@ __all__ = [
     "NotInProgress",
     "NothingPicked",
     "NothingToCommit",
-    "Options",
+    "PickOptions",
     "PickResult",
     "Picked",
     "Stopped",
-    "Unmerged",
+    "UnmergedFiles",
     "abort",
     "cherry_pick",
     "go_on",

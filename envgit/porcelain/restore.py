@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from envgit.porcelain.foundation.snapshot import Current
 
 
-class Unmerged(Refused):
+class UnmergedPath(Refused):
     """The path is in conflict: it has more than one version."""
 
 
@@ -67,7 +67,7 @@ def _check_merged(repository: Repository, current: Current, spec: Pathspec) -> N
     for conflict in pending.unresolved(repository, found, current) if found is not None else ():
         if spec.matches(conflict.path):
             name = conflict.path.decode("utf-8", "backslashreplace")
-            raise Unmerged(
+            raise UnmergedPath(
                 f"path '{name}' is unmerged",
                 hint="take a side with --ours or --theirs, or name a commit",
             )

@@ -235,17 +235,17 @@ class Verbs:
     def cherry_pick(self: Any, *revisions: str, **options: Any) -> PickResult:
         """Do commits again on top of HEAD; see :func:`envgit.porcelain.pick.cherry_pick`.
 
-        The options are those of :class:`envgit.porcelain.foundation.sequencer.Options`.
+        The options are those of :class:`envgit.porcelain.foundation.sequencer.PickOptions`.
         """
-        from envgit.porcelain.pick import Options, cherry_pick
+        from envgit.porcelain.pick import PickOptions, cherry_pick
 
-        return cherry_pick(self, revisions, options=Options(**options))
+        return cherry_pick(self, revisions, options=PickOptions(**options))
 
     def revert(self: Any, *revisions: str, **options: Any) -> PickResult:
         """Undo commits in new ones; see :func:`envgit.porcelain.pick.revert`."""
-        from envgit.porcelain.pick import Options, revert
+        from envgit.porcelain.pick import PickOptions, revert
 
-        return revert(self, revisions, options=Options(**options))
+        return revert(self, revisions, options=PickOptions(**options))
 
     def stash(self: Any, message: str | None = None, **options: Any) -> Stashed | None:
         """Put the uncommitted changes away; see :func:`envgit.porcelain.stash.push`."""

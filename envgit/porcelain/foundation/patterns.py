@@ -57,6 +57,10 @@ _WIDEST_RANGE = 1 << 12
 """Characters beyond ASCII that a range in brackets may span; each becomes an alternative."""
 
 
+class BadPattern(EnvgitError):
+    """A pattern that is no regular expression, as the user is told of it."""
+
+
 class PatternError(EnvgitError):
     """A regular expression that is none. The message is regerror(3)'s."""
 

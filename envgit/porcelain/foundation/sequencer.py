@@ -55,7 +55,7 @@ class NothingToSay(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PickOptions:
     """How commits are picked; each stands for the option of git-cherry-pick(1) or git-revert(1).
 
     ``commit`` is False for ``-n``; ``origin`` is ``-x``; ``favour`` is ``-X`` (ours, theirs,
@@ -79,7 +79,7 @@ class Options:
         return asdict(self)
 
     @classmethod
-    def decode(cls, record: Mapping[str, Any]) -> Options:
+    def decode(cls, record: Mapping[str, Any]) -> PickOptions:
         """The options in a pending record, which has more in it."""
         known = cls.__dataclass_fields__
         return cls(**{name: value for name, value in record.items() if name in known})
@@ -138,7 +138,7 @@ class Sequencer:
         self,
         repository: Repository,
         verb: str,
-        options: Options,
+        options: PickOptions,
         calls: Calls,
         start: CommitId | None = None,
         *,

@@ -57,7 +57,7 @@ _FORM = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ImageOptions:
     """How an image is written.
 
     ``compression`` None is the best that the place takes (or what a layer has already); ``docker``
@@ -101,7 +101,7 @@ def send(
     repository: Repository,
     tip: CommitId,
     destination: ImageDestination,
-    options: Options,
+    options: ImageOptions,
     *,
     progress: Progress | None = None,
 ) -> Sent:
@@ -134,7 +134,7 @@ def _is_repository(name: str) -> bool:
 class _Export:
     repository: Repository
     destination: ImageDestination
-    options: Options
+    options: ImageOptions
     progress: Progress | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     done: int = 0
