@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--glance",
         action="store_true",
-        help="few generated examples a test: for what another run has tested in earnest",
+        help="little effort and few generated examples: for what another run has tested in earnest",
     )
 
 
@@ -98,6 +98,9 @@ def _hypothesis(profile: str = "slice") -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail, a test whose markers ask for what is not there."""
+    for marker in item.iter_markers("slow"):
+        if marker.kwargs.get("thorough") and not item.config.getoption("--thorough"):
+            pytest.skip("with --thorough")
     for marker in item.iter_markers("root"):
         assert not marker.args, "root takes no arguments"
         gate.demand("root", probes.why_not("root"))
@@ -202,5 +205,8 @@ def fixed_clock(monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.fixture
 def effort(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """``effort(20, 500)``: the first number in the default run, the second with --thorough."""
-    thorough: bool = request.config.getoption("--thorough")
-    return lambda little, much: much if thorough else little
+    if request.config.getoption("--thorough"):
+        return lambda little, much: much
+    if request.config.getoption("--glance"):
+        return lambda little, much: max(1, little // 10)
+    return lambda little, much: little

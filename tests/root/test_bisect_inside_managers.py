@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +88,9 @@ def test_every_candidate_is_consistent(
     assert files in told["culprits"][0]["files"]["causes"][0]
 
 
-@pytest.mark.slow
-def test_real_upgrades(tmp_path: Path, effort: Callable[[int, int], int]) -> None:
+@pytest.mark.slow(thorough=True)
+def test_real_upgrades(tmp_path: Path) -> None:
     """40 packages of pip, of which werkzeug took away what Flask imports; 60 of apt."""
-    if not effort(0, 1):
-        pytest.skip("with --thorough")
     steps = [
         chains.Step("pip: 40", "pip", tuple(name for name, *_ in real.PIP_UPGRADES)),
         chains.Step("apt: 60", "apt", real.APT_UPGRADES),

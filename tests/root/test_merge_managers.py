@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,7 @@ def test_databases_of_rpm(tmp_path: Path) -> None:
     check("lab-001-1.0", "lab-004-1.0", "lab-005-2.0")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(thorough=True)
 @pytest.mark.peer("npm")
 def test_modules_of_npm(tmp_path: Path) -> None:
     env = place.debian(tmp_path / "npm").volume(tmp_path, "/host")
@@ -116,11 +115,9 @@ def test_modules_of_npm(tmp_path: Path) -> None:
     assert "CONFLICT (package): npm one removed in HEAD, 2.0.0 in fork" in merged.stdout
 
 
-@pytest.mark.slow
-def test_debian_itself(tmp_path: Path, effort: Callable[[int, int], int]) -> None:
+@pytest.mark.slow(thorough=True)
+def test_debian_itself(tmp_path: Path) -> None:
     """Packages of the archive: alternatives, users, libraries, triggers, debconf, diversions."""
-    if not effort(0, 1):
-        pytest.skip("with --thorough")
     sources = ["deb http://deb.debian.org/debian bookworm main"]
     lab = Lab(place.debian(tmp_path / "debian", "python3-pip", sources=sources))
     lab.env.envgit("tag", "base").ok()

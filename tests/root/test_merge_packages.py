@@ -163,7 +163,7 @@ def test_a_package_in_two_versions(lab: Lab) -> None:
         lab.env.envgit("reset", "-q", "--hard", ours).ok()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(thorough=True)
 def test_removed_here_and_upgraded_there(lab: Lab) -> None:
     theirs = lab.diverge("purge trio", "install trio=3.0")
     merged = lab.merge(theirs)
@@ -183,7 +183,7 @@ def test_removed_here_and_upgraded_there(lab: Lab) -> None:
     lab.check()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(thorough=True)
 def test_the_same_version_on_both_sides(lab: Lab) -> None:
     theirs = lab.diverge(
         "install trio=2.0; pip_install trio-py==2",
@@ -310,7 +310,7 @@ def test_revert_and_cherry_pick(lab: Lab) -> None:
     lab.check()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(thorough=True)
 def test_octopus_stash_and_crossed_histories(lab: Lab) -> None:
     names = []
     for number, script in enumerate(("alpha lab-005", "beta lab-006", "gamma lab-007")):
@@ -347,7 +347,7 @@ def test_octopus_stash_and_crossed_histories(lab: Lab) -> None:
     lab.clean()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(thorough=True)
 def test_people_added_on_both_sides(lab: Lab) -> None:
     theirs = lab.diverge("useradd -m alice", "useradd -m bob")
     merged = lab.merge(theirs)

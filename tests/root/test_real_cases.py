@@ -8,7 +8,6 @@ The short history has six commits after Debian's own; the full one more than thi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +103,8 @@ def test_a_broken_program_is_mended(tmp_path: Path) -> None:
     assert brought["subject"] == chains.APT_BREAKS
 
 
-@pytest.mark.slow
-def test_in_a_long_history(tmp_path: Path, effort: Callable[[int, int], int]) -> None:
-    if not effort(0, 1):
-        pytest.skip("with --thorough")
+@pytest.mark.slow(thorough=True)
+def test_in_a_long_history(tmp_path: Path) -> None:
     env = chains.make(tmp_path, chains.full())
     assert len(env.envgit("log", "--format=%H").ok().lines) > 30
     prove(env, real.WERKZEUG, chains.PIP_BREAKS)
@@ -118,7 +115,7 @@ def test_in_a_long_history(tmp_path: Path, effort: Callable[[int, int], int]) ->
         assert name_of(change["name"]) == breakage.package
 
 
-@pytest.mark.slow
+@pytest.mark.slow(thorough=True)
 def test_from_the_network(tmp_path: Path) -> None:
     """As a user would do it, with apt and pip reaching their registries from inside."""
     env = place.debian(tmp_path, *chains.PYTHON, sources=())

@@ -101,7 +101,7 @@ def lab(shelves: tuple[Path, list[Shelf]], hermetic: Path) -> Lab:
 def test_undo_and_redo(
     command: str, collect: bool, lab: Lab, effort: Callable[[int, int], int]
 ) -> None:
-    if collect and COMMANDS.index(command) % effort(3, 1):
+    if collect and COMMANDS.index(command) % effort(6, 1):
         pytest.skip("with --thorough")
     scenarios.edit(lab, scenarios.dirty)
     before = lab.sight()
