@@ -29,7 +29,7 @@ from envgit.porcelain.foundation.plaintext import plain
 from envgit.porcelain.foundation.publish import Publication, publish
 from envgit.porcelain.foundation.ranges import sides_of, split_range
 from envgit.porcelain.foundation.repository import Repository
-from envgit.porcelain.foundation.trials import RunOptions, Subject, Trial, Trials
+from envgit.porcelain.foundation.trials import Layered, RunOptions, Subject, Trial, Trials
 
 _CANNOT_RUN = (126, 127)
 
@@ -84,9 +84,9 @@ class InsideResult:
     without: Outcome
     left_out: tuple[Piece, ...]
     going_along: tuple[Piece, ...]
-    trials: tuple[Tried, ...]
-    rounds: int
-    duration_ms: int
+    trials: tuple[Tried, ...] = ()
+    rounds: int = 0
+    duration_ms: int = 0
 
     @property
     def verified(self) -> bool:
@@ -205,7 +205,7 @@ def _ends(repository: Repository, revision: str | None) -> tuple[End, End]:
         found = session.read(repository)
         if found is None:
             return _uncommitted(repository, known)
-        new = _found(repository)
+        new = _found(repository, found)
     elif split_range(revision) is not None:
         sides = sides_of(repository, [revision], merge_base=False)
         assert sides.old is not None and sides.new is not None
@@ -239,10 +239,8 @@ def _uncommitted(repository: Repository, known: dict[bytes, Entry]) -> tuple[End
     return _end(repository, head, known), End(None, side, current.state.config, "the worktree")
 
 
-def _found(repository: Repository) -> CommitId:
-    """The first bad commit, once the bisection under way knows it."""
-    found = session.read(repository)
-    assert found is not None
+def _found(repository: Repository, found: session.Session) -> CommitId:
+    """The first bad commit, once the bisection under way knows it. Raises NotInside until then."""
     if found.bad is not None and found.good:
         _, step = session.decide(repository, found)
         if step.outcome == "found":
@@ -330,17 +328,14 @@ class _Inside:
         without = Outcome.PASSES if more else without
         assert self._old.commit is not None
         result = InsideResult(
-            self._new.commit,
-            self._old.commit,
-            len(pieces),
-            there,
-            tuple(self._culprit(cause, there) for cause in found.causes),
-            without,
-            self._pieces(found.left_out),
-            self._pieces(more),
-            (),
-            0,
-            0,
+            commit=self._new.commit,
+            parent=self._old.commit,
+            total=len(pieces),
+            there=there,
+            culprits=tuple(self._culprit(cause, there) for cause in found.causes),
+            without=without,
+            left_out=self._pieces(found.left_out),
+            going_along=self._pieces(more),
         )
         self._watch.isolated(result)
         pairs = zip(result.culprits, found.causes, strict=True)
@@ -473,8 +468,7 @@ class _Inside:
         self._written = [trial.output[-_KEPT:] for trial in done]
         found = []
         for (subject, what, count), trial in zip(batch, done, strict=True):
-            made = subject is not None and not isinstance(subject, str)
-            ms = round(prepared.pop(0) * 1000) if made else 0
+            ms = round(prepared.pop(0) * 1000) if isinstance(subject, Layered) else 0
             tried = judged(trial, what, count, ms)
             self._done.append(tried)
             self._watch.tried(len(self._done), tried, trial)

@@ -49,9 +49,9 @@ class Installed:
     problems: tuple[Problem, ...]
 
     def sorted_by_size(self) -> Installed:
-        """The largest first; those whose size is not known last."""
-        found = sorted(self.packages, key=lambda one: -1 if one.size is None else one.size)
-        return replace(self, packages=tuple(reversed(found)))
+        """The largest first; those whose size is not known last; equal ones as they are here."""
+        found = sorted(self.packages, key=lambda one: (one.size is None, -(one.size or 0)))
+        return replace(self, packages=tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +193,13 @@ def _carrier(inventory: Inventory, package: Package) -> Package | None:
     folder = find_directory(inventory.files.tree, package.unit)
     inside = sorted(folder.names()) if folder is not None else []
     paths = [package.unit, *(join(package.unit, name) for name in inside)]
-    owners = inventory.owning(paths).values()
-    return next((one for one in owners if not one.carried_by), None)
+    found = inventory.owning(paths).values()
+    return next((one for one in found if not one.carried_by), None)
 
 
 class _Bringers:
+    """Finds who brought packages, going back from where they are installed."""
+
     def __init__(
         self, repository: Repository, wanted: Sequence[Package], revision: str | None
     ) -> None:
