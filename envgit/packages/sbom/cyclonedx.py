@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cyclonedx import spdx
 from cyclonedx.model import (
     AttachedText,
     ExternalReference,
     ExternalReferenceType,
-    HashAlgorithm,
-    HashType,
     Property,
     XsUri,
 )
@@ -19,16 +19,20 @@ from cyclonedx.model import license as licenses
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component as Listed
 from cyclonedx.model.component import ComponentType
-from cyclonedx.model.dependency import Dependency
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
+from cyclonedx.schema.schema import SCHEMA_VERSIONS
 from packageurl import PackageURL
 
 from envgit.errors import UsageError
 from envgit.packages.sbom.document import Bill, Component, Format
 from envgit.packages.sbom.licenses import License
+from envgit.packages.sbom.pieces import joined
 from envgit.packages.sbom.system import System
 from envgit.packages.sbom.text import address, fit, moment, short
+
+if TYPE_CHECKING:
+    from py_serializable import ViewType
 
 _ROOT, _SYSTEM = "environment", "operating-system"
 
@@ -41,51 +45,81 @@ def render(document: Bill, written: Format) -> bytes:
             f"the installed cyclonedx-python-lib does not know CycloneDX {written.version}",
             hint="envgit writes 1.6 unless told otherwise",
         )
-    bom = _bom(document, written)
-    text = make_outputter(bom, OutputFormat.JSON, version).output_as_string(indent=2)
-    return text.encode("ascii") + b"\n"
+    view = SCHEMA_VERSIONS[version]
+    return joined(
+        _head(document, written, version),
+        {"components": _components(document, view), "dependencies": _dependencies(document)},
+    )
 
 
-def _bom(document: Bill, written: Format) -> Bom:
+def _head(document: Bill, written: Format, version: SchemaVersion) -> dict[str, Any]:
+    """All but what is long."""
     subject = document.subject
-    root = Listed(
+    bom = Bom(serial_number=document.serial(written))
+    bom.metadata.timestamp = moment(subject.created)
+    bom.metadata.component = Listed(
         type=ComponentType.CONTAINER,
         name=short(subject.name),
         version=subject.version,
         bom_ref=_ROOT,
         properties=_properties(subject.facts()),
     )
-    listed = {one.ref: _listed(one) for one in document.components}
-    nodes = {ref: Dependency(one.bom_ref) for ref, one in listed.items()}
-    depends = [
-        Dependency(one.bom_ref, [nodes[to] for to in document.edges.get(ref, ())])
-        for ref, one in listed.items()
-    ]
-    needed = [nodes[ref] for ref in document.roots]
-    components = list(listed.values())
-    if document.system is not None:
-        system = _system(document.system)
-        components.append(system)
-        depends.append(Dependency(system.bom_ref))
-        needed.append(Dependency(system.bom_ref))
-    depends.append(Dependency(root.bom_ref, needed))
-    bom = Bom(
-        components=components,
-        dependencies=depends,
-        serial_number=document.serial(written),
-    )
-    # The library looks for an entry of each component among all dependencies, one after another,
-    # which takes minutes for 10,000 packages. All of them have one.
-    bom.register_dependency = lambda *_, **__: None  # type: ignore[method-assign]
-    bom.metadata.timestamp = moment(subject.created)
-    bom.metadata.component = root
     bom.metadata.tools.components.add(
         Listed(type=ComponentType.APPLICATION, name="envgit", version=subject.tool)
     )
     bom.metadata.properties = _properties(
         ("problem", complaint) for complaint in document.complaints()
     )
-    return bom
+    found: dict[str, Any] = json.loads(
+        make_outputter(bom, OutputFormat.JSON, version).output_as_string()
+    )
+    return found
+
+
+def _components(document: Bill, view: type[ViewType]) -> Iterator[str]:
+    taken = {_ROOT, _SYSTEM, *(one.ref for one in document.components)}
+    for one in document.components:
+        made = _made(_listed(one), view)
+        if one.files:
+            made["components"] = list(_files(one, taken))
+        yield json.dumps(made, indent=2)
+    if document.system is not None:
+        yield json.dumps(_made(_system(document.system), view), indent=2)
+
+
+def _made(one: Listed, view: type[ViewType]) -> dict[str, Any]:
+    """What the library makes of a component in a version of the format."""
+    found: dict[str, Any] = json.loads(one.as_json(view_=view))  # type: ignore[attr-defined]
+    return found
+
+
+def _files(one: Component, taken: set[str]) -> Iterator[dict[str, Any]]:
+    """The files as the library has them; it makes 40 sorted sets for each."""
+    for file in one.files:
+        ref = unique = f"{one.ref}!/{file.path}"
+        number = 2
+        while unique in taken:  # a package may be called so, or a path of other bytes look so
+            unique, number = f"{ref}~{number}", number + 1
+        taken.add(unique)
+        yield {
+            "bom-ref": unique,
+            "hashes": [{"alg": "SHA-256", "content": file.sha256}],
+            "name": f"/{file.path}",
+            "type": "file",
+        }
+
+
+def _dependencies(document: Bill) -> Iterator[str]:
+    """An entry for each component, and of the root, which is the graph's only one."""
+    system = (_SYSTEM,) if document.system is not None else ()
+    yield _dependency(_ROOT, sorted((*document.roots, *system)))
+    for one in (*(one.ref for one in document.components), *system):
+        yield _dependency(one, document.edges.get(one, ()))
+
+
+def _dependency(ref: str, needed: Sequence[str]) -> str:
+    entry: dict[str, Any] = {"dependsOn": list(needed)} if needed else {}
+    return json.dumps({**entry, "ref": ref}, indent=2)
 
 
 def _listed(one: Component) -> Listed:
@@ -109,15 +143,6 @@ def _listed(one: Component) -> Listed:
         if homepage
         else None,
         properties=_properties(one.facts()),
-        components=[
-            Listed(
-                type=ComponentType.FILE,
-                name=f"/{file.path}",
-                bom_ref=f"{one.ref}!/{file.path}",
-                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=file.sha256)],
-            )
-            for file in one.files
-        ],
     )
 
 

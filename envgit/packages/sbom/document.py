@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from uuid import UUID, uuid5
 
 from envgit.errors import UsageError
@@ -124,7 +125,10 @@ class Bill:
 
     def serial(self, written: Format) -> UUID:
         """The document's serial number: another for whatever says something else."""
-        digest = hashlib.sha256(repr((written, self)).encode("utf-8", "backslashreplace"))
+        digest = hashlib.sha256()
+        few = (written, self.subject, self.system, self.roots, self.problems)
+        for part in chain(few, self.components, self.edges.items()):
+            digest.update(f"{part!r}\n".encode("utf-8", "backslashreplace"))
         return uuid5(_NAMESPACE, f"{self.subject.version} {digest.hexdigest()}")
 
     def complaints(self) -> list[str]:

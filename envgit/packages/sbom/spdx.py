@@ -4,35 +4,33 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable
-from io import StringIO
+from collections.abc import Iterable, Iterator
+from itertools import starmap
 from typing import Any
 from urllib.parse import quote
 
 from spdx_tools.common.spdx_licensing import spdx_licensing
+from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
+from spdx_tools.spdx.jsonschema.package_converter import PackageConverter
 from spdx_tools.spdx.model import (
     Actor,
     ActorType,
-    Checksum,
-    ChecksumAlgorithm,
     CreationInfo,
     Document,
     ExternalPackageRef,
     ExternalPackageRefCategory,
     ExtractedLicensingInfo,
-    File,
     Package,
     PackagePurpose,
     PackageVerificationCode,
-    Relationship,
-    RelationshipType,
     SpdxNoAssertion,
 )
-from spdx_tools.spdx.writer.json.json_writer import write_document_to_stream
 
 from envgit.packages.sbom.document import Bill, Component, Content, Format
 from envgit.packages.sbom.licenses import License
+from envgit.packages.sbom.pieces import joined
 from envgit.packages.sbom.text import address, fit, moment, short
 
 _DOCUMENT, _ROOT, _SYSTEM = "SPDXRef-DOCUMENT", "SPDXRef-Environment", "SPDXRef-OperatingSystem"
@@ -43,10 +41,7 @@ _PLACE = "https://spdx.org/spdxdocs/"
 
 def render(document: Bill, written: Format) -> bytes:
     """The document."""
-    stream = StringIO()
-    whole = _Writer(document, written).document()
-    write_document_to_stream(whole, stream, validate=False, drop_duplicates=False)
-    return stream.getvalue().encode("ascii") + b"\n"
+    return _Writer(document, written).document()
 
 
 class _Writer:
@@ -58,33 +53,46 @@ class _Writer:
         self._ids = {one.ref: _spdx_id(one) for one in bill.components}
         self._explained: dict[str, ExtractedLicensingInfo] = {}
         self._declared: dict[tuple[License, ...], Any] = {}
-        self._files: dict[str, File] = {}
+        self._empty = Document(self._creation())
+        self._packages = PackageConverter()  # type: ignore[no-untyped-call]
 
-    def document(self) -> Document:
+    def document(self) -> bytes:
         """All of it."""
-        packages = [self._root()]
-        relations = [(_DOCUMENT, RelationshipType.DESCRIBES, _ROOT)]
-        if self._bill.system is not None:
-            packages.append(self._system())
-            relations.append((_ROOT, RelationshipType.CONTAINS, _SYSTEM))
-        for one in self._bill.components:
-            packages.append(self._package(one))
-            own = self._ids[one.ref]
-            relations.append((_ROOT, RelationshipType.CONTAINS, own))
-            relations.extend(
-                (own, RelationshipType.DEPENDS_ON, self._ids[to])
-                for to in self._bill.edges.get(one.ref, ())
-            )
-            relations.extend(
-                (own, RelationshipType.CONTAINS, self._file(file).spdx_id) for file in one.files
-            )
-        return Document(
-            creation_info=self._creation(),
-            packages=packages,
-            files=list(self._files.values()),
-            relationships=[Relationship(*relation) for relation in relations],
+        packages = [self._converted(one) for one in self._all_packages()]
+        whole = Document(
+            creation_info=self._empty.creation_info,
             extracted_licensing_info=list(self._explained.values()),
         )
+        return joined(
+            DocumentConverter().convert(whole),  # type: ignore[no-untyped-call]
+            {
+                "packages": packages,
+                "files": self._files(),
+                "relationships": starmap(_relation, self._relations()),
+            },
+        )
+
+    def _converted(self, package: Package) -> str:
+        """What the library makes of it: of the document it wants the annotations only."""
+        return json.dumps(self._packages.convert(package, self._empty), indent=2)
+
+    def _all_packages(self) -> Iterator[Package]:
+        yield self._root()
+        if self._bill.system is not None:
+            yield self._system()
+        yield from map(self._package, self._bill.components)
+
+    def _relations(self) -> Iterator[tuple[str, str, str]]:
+        yield _DOCUMENT, "DESCRIBES", _ROOT
+        if self._bill.system is not None:
+            yield _ROOT, "CONTAINS", _SYSTEM
+        for one in self._bill.components:
+            own = self._ids[one.ref]
+            yield _ROOT, "CONTAINS", own
+            for to in self._bill.edges.get(one.ref, ()):
+                yield own, "DEPENDS_ON", self._ids[to]
+            for file in one.files:
+                yield own, "CONTAINS", _file_id(file)
 
     def _creation(self) -> CreationInfo:
         subject = self._bill.subject
@@ -194,21 +202,41 @@ class _Writer:
         )
         return name
 
-    def _file(self, file: Content) -> File:
-        if file.path not in self._files:
-            digest = hashlib.sha256(file.path.encode()).hexdigest()[:24]
-            self._files[file.path] = File(
-                name=f"./{file.path}",
-                spdx_id=f"SPDXRef-File-{digest}",
-                checksums=[
-                    Checksum(ChecksumAlgorithm.SHA1, file.sha1),
-                    Checksum(ChecksumAlgorithm.SHA256, file.sha256),
-                ],
-                license_concluded=SpdxNoAssertion(),
-                license_info_in_file=[SpdxNoAssertion()],
-                copyright_text=SpdxNoAssertion(),
-            )
-        return self._files[file.path]
+    def _files(self) -> Iterator[str]:
+        """Each file once, whichever packages list it."""
+        known: set[str] = set()
+        for one in self._bill.components:
+            for file in one.files:
+                if file.path not in known:
+                    known.add(file.path)
+                    yield _file(file)
+
+
+def _file(file: Content) -> str:
+    """A file (SPDX 2.3, 8), of which nobody knows the licence."""
+    return json.dumps(
+        {
+            "SPDXID": _file_id(file),
+            "checksums": [
+                {"algorithm": "SHA1", "checksumValue": file.sha1},
+                {"algorithm": "SHA256", "checksumValue": file.sha256},
+            ],
+            "copyrightText": "NOASSERTION",
+            "fileName": f"./{file.path}",
+            "licenseConcluded": "NOASSERTION",
+            "licenseInfoInFiles": ["NOASSERTION"],
+        },
+        indent=2,
+    )
+
+
+def _file_id(file: Content) -> str:
+    return f"SPDXRef-File-{hashlib.sha256(file.path.encode()).hexdigest()[:24]}"
+
+
+def _relation(one: str, kind: str, other: str) -> str:
+    """A relationship (SPDX 2.3, 11) on a line of its own."""
+    return json.dumps({"spdxElementId": one, "relatedSpdxElement": other, "relationshipType": kind})
 
 
 def _spdx_id(one: Component) -> str:

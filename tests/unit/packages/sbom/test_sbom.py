@@ -22,7 +22,7 @@ from envgit.packages.inventory import Contents, Inventory
 from envgit.packages.managers import NAMES
 from envgit.packages.model import Package, Problem
 from envgit.packages.sbom import bill as sbom
-from envgit.packages.sbom.document import VERSIONS, Bill, Format, Subject, parse_format
+from envgit.packages.sbom.document import VERSIONS, Bill, Content, Format, Subject, parse_format
 from envgit.packages.sbom.licenses import License, Licenses
 from envgit.packages.sbom.system import System, package_url, read_system
 from envgit.packages.sbom.text import address
@@ -412,3 +412,44 @@ def test_400_packages_take_no_time(written: Format) -> None:
     started = time.process_time()
     sbom.render(sbom.bill(inventory_of(debian(400)), SUBJECT), written)
     assert time.process_time() - started < 1.5
+
+
+@pytest.mark.parametrize("written", FORMATS, ids=str)
+def test_names_in_a_document_are_unique_whatever_files_are_called(written: Format) -> None:
+    listed = (Content("x", "0" * 64, "0" * 40),) * 2
+    documents = sbom.bill(made([Package("dpkg", one, "1") for one in ("/", "/@1!", "b")]), SUBJECT)
+    one, *rest = documents.components
+    imitating = replace(rest[0], ref=f"{one.ref}!/x")
+    document = replace(documents, components=(replace(one, files=listed), imitating, *rest[1:]))
+    assert complaints(document, written) == ""
+    assert sbom.render(document, written) == sbom.render(document, written)
+    if written.name == "cyclonedx-json":
+        components = json.loads(sbom.render(document, written))["components"]
+        nested = [file for each in components for file in each.get("components", ())]
+        refs = [each["bom-ref"] for each in (*components, *nested)]
+        assert len(refs) == len(set(refs)) == 5
+
+
+@pytest.mark.parametrize("written", [Format("cyclonedx-json", "1.6"), Format("spdx-json", "2.3")])
+def test_no_package_or_file_is_compared_with_all_others(written: Format) -> None:
+    def cost(packages: int, files: int) -> float:
+        document = sbom.bill(inventory_of(debian(packages)), SUBJECT)
+        refs = [one.ref for one in document.components]
+        edges = {
+            ref: tuple(refs[(n + other) % packages] for other in range(18))
+            for n, ref in enumerate(refs)
+        }
+        whole = tuple(
+            replace(
+                one,
+                files=tuple(Content(f"{n}/{k}", "0" * 64, "0" * 40) for k in range(files)),
+            )
+            for n, one in enumerate(document.components)
+        )
+        document = replace(document, components=whole, edges=edges)
+        started = time.process_time()
+        sbom.render(document, written)
+        return time.process_time() - started
+
+    cost(20, 1)  # loads the library
+    assert cost(500, 40) < 5  # 20,000 files: compared with each other they took a minute
