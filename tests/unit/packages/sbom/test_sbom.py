@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import time
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -406,14 +406,6 @@ def test_other_formats_are_refused_with_those_there_are(text: str) -> None:
     assert refused.value.hint is not None
 
 
-@pytest.mark.parametrize("written", [Format("cyclonedx-json", "1.6"), Format("spdx-json", "2.3")])
-def test_400_packages_take_no_time(written: Format) -> None:
-    sbom.render(sbom.bill(inventory_of(debian(1)), SUBJECT), written)  # loads the library
-    started = time.process_time()
-    sbom.render(sbom.bill(inventory_of(debian(400)), SUBJECT), written)
-    assert time.process_time() - started < 1.5
-
-
 @pytest.mark.parametrize("written", FORMATS, ids=str)
 def test_names_in_a_document_are_unique_whatever_files_are_called(written: Format) -> None:
     listed = (Content("x", "0" * 64, "0" * 40),) * 2
@@ -432,7 +424,9 @@ def test_names_in_a_document_are_unique_whatever_files_are_called(written: Forma
 
 @pytest.mark.parametrize("written", [Format("cyclonedx-json", "1.6"), Format("spdx-json", "2.3")])
 def test_no_package_or_file_is_compared_with_all_others(written: Format) -> None:
-    def cost(packages: int, files: int) -> float:
+    """Four times as many of them take four times as many steps."""
+
+    def steps(packages: int, files: int) -> int:
         document = sbom.bill(inventory_of(debian(packages)), SUBJECT)
         refs = [one.ref for one in document.components]
         edges = {
@@ -447,9 +441,25 @@ def test_no_package_or_file_is_compared_with_all_others(written: Format) -> None
             for n, one in enumerate(document.components)
         )
         document = replace(document, components=whole, edges=edges)
-        started = time.process_time()
-        sbom.render(document, written)
-        return time.process_time() - started
+        return calls(lambda: sbom.render(document, written))
 
-    cost(20, 1)  # loads the library
-    assert cost(500, 40) < 5  # 20,000 files: compared with each other they took a minute
+    sbom.render(sbom.bill(inventory_of(debian(1)), SUBJECT), written)  # loads the library
+    assert steps(200, 10) < 5 * steps(50, 10)
+    assert steps(30, 200) < 5 * steps(30, 50)
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions are called in ``work``: what it costs, on any machine under any load."""
+    count = 0
+
+    def note(_: object, event: str, __: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
