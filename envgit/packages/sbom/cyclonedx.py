@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyclonedx import spdx
 from cyclonedx.model import (
@@ -30,9 +30,6 @@ from envgit.packages.sbom.licenses import License
 from envgit.packages.sbom.pieces import joined
 from envgit.packages.sbom.system import System
 from envgit.packages.sbom.text import address, fit, moment, short
-
-if TYPE_CHECKING:
-    from py_serializable import ViewType
 
 _ROOT, _SYSTEM = "environment", "operating-system"
 
@@ -76,7 +73,7 @@ def _head(document: Bill, written: Format, version: SchemaVersion) -> dict[str, 
     return found
 
 
-def _components(document: Bill, view: type[ViewType]) -> Iterator[str]:
+def _components(document: Bill, view: type[Any]) -> Iterator[str]:
     taken = {_ROOT, _SYSTEM, *(one.ref for one in document.components)}
     for one in document.components:
         made = _made(_listed(one), view)
@@ -87,7 +84,7 @@ def _components(document: Bill, view: type[ViewType]) -> Iterator[str]:
         yield json.dumps(_made(_system(document.system), view), indent=2)
 
 
-def _made(one: Listed, view: type[ViewType]) -> dict[str, Any]:
+def _made(one: Listed, view: type[Any]) -> dict[str, Any]:
     """What the library makes of a component in a version of the format."""
     found: dict[str, Any] = json.loads(one.as_json(view_=view))  # type: ignore[attr-defined]
     return found
