@@ -363,8 +363,9 @@ def _go(repository: Repository, going: _Going) -> MoveResult:
     else:
         arrival = arrive(repository, writer, at(repository, commit), keep=keep)
         carried = arrival.carried
-        dirty = repository.worktree.has_changes_quick()
-        parked = bool(arrival.before.changes and not carried and dirty)
+        # Changes that got lost are not asked for: they have no place to be looked at.
+        left = arrival.before.changes is not None and not carried
+        parked = left and repository.worktree.has_changes_quick()
     result = _result(repository, going.head, going.symbolic, commit)
     if arrival is None and not refs and not going.moves_head:
         return replace(result, carried=carried)  # nothing moved: nothing for undo to take back

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from envgit.porcelain.foundation import chain
-from envgit.porcelain.grep import BadPattern, Finder, Search, grep
+from envgit.porcelain.foundation.patterns import BadPattern
+from envgit.porcelain.grep import Finder, Search, grep
 from tests.interop import both
 from tests.interop.dags import random_parents
 from tests.interop.texts import Texts, Tree

@@ -250,7 +250,7 @@ def test_a_record_that_is_gone_is_damage(gone: list[str]) -> None:
     if len(gone) == 1:
         left = {"tool.list", "tool.md5sums"}.difference(gone).pop()
         again = touched(again, f"var/lib/dpkg/info/{left}")
-        found = dict(reversed(pair) for pair in said(debian(TOOL, OTHER), again))
+        found = {name: kind for kind, name in said(debian(TOOL, OTHER), again)}
         assert found == {"tool": "reinstalled", "other": "reinstalled"}
 
 
