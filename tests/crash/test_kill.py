@@ -79,7 +79,7 @@ def test_at_each_step(
     lab = place.lab
     names, allowed = _outcomes(place, scenario)
     assert names, "no step was reached"
-    for number in _chosen(names, effort(3, len(names)), scenario.name):
+    for number in _chosen(names, effort(2, len(names)), scenario.name):
         place.restore()
         answer = lab.call(scenario.args, _killer(number))
         # gc takes a step more or less with the time it is, so the last may not be reached.
@@ -105,7 +105,7 @@ def test_in_the_recovery(shelf: Callable[[Scenario], Shelf], effort: Effort) -> 
 
 def test_at_random_instants(shelf: Callable[[Scenario], Shelf], effort: Effort) -> None:
     dice = random.Random(20240101)
-    wanted = effort(16, 320)
+    wanted = effort(10, 320)
     chosen = [SCENARIOS[number % len(SCENARIOS)] for number in range(wanted)]
     tally: dict[str, int] = {}
     for scenario in sorted(set(chosen), key=lambda each: each.name):

@@ -133,7 +133,7 @@ def test_worktrees_come_and_go_whole(name: str, shelf: Shelf, effort: Effort) ->
     names = steps(lab, args)
     new = _seen(lab)
     assert new != old
-    for number in range(0, len(names), effort(4, 1)):
+    for number in range(0, len(names), effort(6, 1)):
         prepared.restore()
         assert killed_at(lab, args, number).status == -signal.SIGKILL
         where = f"killed at {names[number]}"
